@@ -1,0 +1,114 @@
+# Needs go, git, make, bash and coreutils. Everything else is built from source.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+TOOL := go tool -modfile=go.tools.mod
+# What `make generate` writes. `make verify` fails if any of it is out of date.
+GENERATED := api deploy/crds docs/reference/api.md
+# Suites that are too long, or need more than Go, for `make test`.
+LONG_SUITES := /test/(chaos|bench|multikind)(/|$$)
+
+# Extra arguments for `go test`, as in: make test-unit ARGS='-run TestSchedule -v'
+ARGS ?=
+# Members of the local fleet: NAME=push|pull[,LABEL=VALUE...]
+MEMBERS ?= eu-1=push,region=eu us-1=pull,region=us
+
+##@ Everyday
+
+.PHONY: help
+help: ## Show this list.
+	@awk 'BEGIN {FS = ":.*## "} \
+		/^##@ / {printf "\n%s\n", substr($$0, 5)} \
+		/^[a-z][a-z-]*:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## Build bin/hub and bin/agent.
+	@mkdir -p bin
+	CGO_ENABLED=0 go build -trimpath -o bin/ ./cmd/hub ./cmd/agent
+
+.PHONY: clean
+clean: ## Remove what was built here, the control-plane binaries included.
+	rm -rf bin cover.out
+
+##@ Code
+
+.PHONY: generate
+generate: ## Regenerate deepcopy code, CRDs and the API reference.
+	$(TOOL) controller-gen object paths=./api/...
+	@mkdir -p deploy/crds docs/reference
+	$(TOOL) controller-gen crd paths=./api/... output:crd:artifacts:config=deploy/crds
+	$(TOOL) crd-ref-docs --log-level=ERROR --renderer=markdown --source-path=./api/v1 \
+		--config=docs/reference/config.yaml --output-path=docs/reference/api.md
+
+.PHONY: fmt
+fmt: ## Format all Go code (gofmt, goimports).
+	$(TOOL) golangci-lint fmt
+
+.PHONY: lint
+lint: ## Check style and the direction of imports.
+	$(TOOL) golangci-lint config verify
+	$(TOOL) golangci-lint run ./...
+
+.PHONY: tidy
+tidy: ## Tidy go.mod.
+	go mod tidy
+
+.PHONY: verify
+verify: generate fmt lint ## Regenerate, format, lint; fail if that or `go mod tidy` changes anything.
+	go mod tidy -diff
+	git diff --exit-code
+	@untracked=$$(git ls-files --others --exclude-standard -- $(GENERATED)); \
+	if [[ -n $$untracked ]]; then \
+		printf 'generated, but not in git:\n%s\n' "$$untracked" >&2; exit 1; \
+	fi
+
+##@ Tests
+
+.PHONY: test
+test: test-unit test-integration ## Run all tests but the long suites.
+
+.PHONY: test-unit
+test-unit: ## Run the tests that need no cluster.
+	go test -timeout 5m $(ARGS) $$(go list ./... | grep -Ev '/test(/|$$)')
+
+# Fleets share the machine: one package at a time, and never an old result.
+.PHONY: test-integration
+test-integration: control-plane ## Run the tests on local fleets of real API servers.
+	go test -count=1 -p 1 -timeout 20m $(ARGS) $$(go list ./test/... | grep -Ev '$(LONG_SUITES)')
+
+.PHONY: test-chaos
+test-chaos: control-plane ## Run the long fault-injection suite.
+	go test -count=1 -p 1 -timeout 60m $(ARGS) ./test/chaos/...
+
+.PHONY: test-race
+test-race: ## Run the unit tests under the race detector (needs a C compiler).
+	CGO_ENABLED=1 go test -race -timeout 10m $(ARGS) $$(go list ./... | grep -Ev '/test(/|$$)')
+
+.PHONY: cover
+cover: ## Show the unit tests' coverage per function.
+	go test -timeout 5m -coverprofile=cover.out $$(go list ./... | grep -Ev '/test(/|$$)')
+	go tool cover -func=cover.out
+
+##@ Local fleets
+
+# About ten minutes on two cores the first time, seconds later.
+.PHONY: control-plane
+control-plane: ## Build etcd, the Kubernetes control plane, kubectl and kwok into bin/.
+	go run ./test/fleet build
+
+.PHONY: fleet-up
+fleet-up: ## Start a local fleet of plain processes; MEMBERS says which members.
+	go run ./test/fleet up $(foreach m,$(MEMBERS),--member $(m))
+
+.PHONY: fleet-down
+fleet-down: ## Stop the local fleet.
+	go run ./test/fleet down
+
+.PHONY: demo
+demo: build ## Start a fleet and put an app on it, with explanations.
+	bash hack/demo.sh
+
+.PHONY: demo-down
+demo-down: fleet-down ## Stop what the demo started.

@@ -1,0 +1,55 @@
+package v1
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// Marks that the hub puts on objects. Identity is always compared by equality
+// of hub ID and app UID, never by name or prefix.
+const (
+	// LabelManagedBy is the well-known label of what an object is managed by.
+	LabelManagedBy = "app.kubernetes.io/managed-by"
+	// ManagedBy is the value of LabelManagedBy on everything the hub makes.
+	ManagedBy = "myapp-hub"
+	// LabelApp is the name of the MyApp; on objects, pods and in selectors.
+	LabelApp = "example.com/app"
+	// LabelHubID is the identity of the hub that placed the object.
+	LabelHubID = "example.com/hub-id"
+	// LabelMember is the MemberCluster the object belongs to.
+	LabelMember = "example.com/member"
+	// LabelAppUID is the UID of the MyApp the object belongs to.
+	LabelAppUID = "example.com/app-uid"
+
+	// AnnotationContentHash is the hash of the object as it was applied.
+	AnnotationContentHash = "example.com/content-hash"
+	// AnnotationAppGeneration is the generation of the MyApp when the object was last written.
+	AnnotationAppGeneration = "example.com/app-generation"
+
+	// Finalizer keeps a MyApp until every member has confirmed its removal.
+	Finalizer = "example.com/placed-on-members"
+
+	// FieldManager is the field manager of everything that is applied to members.
+	FieldManager = "myapp-hub"
+
+	// MailboxPrefix and a member's name make the name of its mailbox namespace.
+	MailboxPrefix = "member-"
+	// AgentServiceAccount is the ServiceAccount of a member's agent in its mailbox.
+	AgentServiceAccount = "agent"
+	// AgentLease is the Lease in the mailbox that the agent renews.
+	AgentLease = "agent"
+	// AgentClusterRole is the ClusterRole on the hub that is bound in each mailbox.
+	AgentClusterRole = "myapp-hub-agent"
+)
+
+// MailboxNamespace is the namespace on the hub that holds a member's Works.
+func MailboxNamespace(member string) string { return MailboxPrefix + member }
+
+// WorkName is the name of the Work of an app. The UID is part of it: an app
+// that was deleted and made again has another Work.
+func WorkName(namespace, name string, uid types.UID) string {
+	sum := sha256.Sum256([]byte(namespace + "/" + name + "/" + string(uid)))
+	return name + "-" + hex.EncodeToString(sum[:5])
+}

@@ -1,0 +1,105 @@
+package v1
+
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// MemberCluster is a cluster on which the hub may run apps. Its labels are the
+// user's; placements select by them.
+//
+// Deleting a MemberCluster deletes nothing on the cluster itself: apps keep
+// running there, and their rows say Unknown until it is registered again.
+//
+// +kubebuilder:object:root=true
+// +kubebuilder:resource:path=memberclusters,singular=membercluster,shortName=mc,scope=Cluster
+// +kubebuilder:subresource:status
+// +kubebuilder:printcolumn:name="Mode",type=string,JSONPath=`.spec.mode`
+// +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+// +kubebuilder:printcolumn:name="Reason",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
+// +kubebuilder:printcolumn:name="Message",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Ready")].message`
+// +kubebuilder:validation:XValidation:rule="size(self.metadata.name) <= 56 && self.metadata.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",message="metadata.name becomes part of a namespace's name (member-NAME): use at most 56 lower-case letters, digits and '-', starting and ending with a letter or digit"
+type MemberCluster struct {
+	metav1.TypeMeta   `json:",inline"`
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+
+	// Spec is how the hub reaches the cluster.
+	// +required
+	Spec MemberClusterSpec `json:"spec"`
+	// Status is how the hub finds the cluster. Only the hub writes it.
+	// +optional
+	Status MemberClusterStatus `json:"status,omitempty,omitzero"`
+}
+
+// MemberClusterSpec is how the hub reaches a cluster.
+//
+// +kubebuilder:validation:XValidation:rule="self.mode == 'Push' ? has(self.kubeconfigSecretRef) : !has(self.kubeconfigSecretRef)",message="a Push member needs kubeconfigSecretRef, the Secret with its kubeconfig in the hub's namespace; a Pull member must not have one"
+type MemberClusterSpec struct {
+	// Mode is how workloads get to the cluster: with Push the hub writes to its
+	// API server; with Pull an agent on the cluster fetches them from its
+	// mailbox on the hub. It cannot be changed.
+	// Example: Pull
+	// +required
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="mode cannot be changed: delete the MemberCluster (apps keep running on the cluster) and create it again with the other mode"
+	Mode Mode `json:"mode"`
+	// KubeconfigSecretRef names the Secret in the hub's namespace with the
+	// kubeconfig of a Push member. The kubeconfig must carry its certificates
+	// and keys inline and use https with a verified certificate; exec,
+	// auth-provider and file references are refused.
+	// Default: none. Example: {name: eu-1-kubeconfig}
+	// +optional
+	KubeconfigSecretRef *SecretKeyRef `json:"kubeconfigSecretRef,omitempty"`
+}
+
+// Mode is how workloads get to a member.
+//
+// +kubebuilder:validation:Enum=Push;Pull
+type Mode string
+
+const (
+	// ModePush: the hub writes to the member's API server.
+	ModePush Mode = "Push"
+	// ModePull: an agent on the member reads its mailbox on the hub.
+	ModePull Mode = "Pull"
+)
+
+// SecretKeyRef names a key of a Secret in the hub's namespace.
+type SecretKeyRef struct {
+	// Name of the Secret. Example: eu-1-kubeconfig
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	Name string `json:"name"`
+	// Key within the Secret.
+	// Default: kubeconfig. Example: value
+	// +optional
+	// +default="kubeconfig"
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	Key string `json:"key,omitempty"`
+}
+
+// MemberClusterStatus is how the hub finds a cluster.
+type MemberClusterStatus struct {
+	// ObservedGeneration is the metadata.generation this status is about.
+	// +optional
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+	// LastHeardTime is when the cluster was last heard of; set while Ready is not True.
+	// +optional
+	LastHeardTime *metav1.Time `json:"lastHeardTime,omitempty"`
+	// Conditions has Ready: True when the cluster answers, Unknown when it has
+	// fallen silent, False when the hub cannot use it as it is described.
+	// +optional
+	// +listType=map
+	// +listMapKey=type
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+}
+
+// MemberClusterList is a list of MemberClusters.
+//
+// +kubebuilder:object:root=true
+type MemberClusterList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+	Items           []MemberCluster `json:"items"`
+}

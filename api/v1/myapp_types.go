@@ -1,0 +1,423 @@
+package v1
+
+import (
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+)
+
+// MyApp is an application and the member clusters it runs on. The hub puts it
+// on every chosen member, keeps it there and shows in the status how every
+// member is doing.
+//
+// +kubebuilder:object:root=true
+// +kubebuilder:resource:path=myapps,singular=myapp,shortName=ma,scope=Namespaced,categories=all
+// +kubebuilder:subresource:status
+// +kubebuilder:subresource:scale:specpath=.spec.replicas,statuspath=.status.replicas,selectorpath=.status.selector
+// +kubebuilder:printcolumn:name="Ready",type=integer,JSONPath=`.status.summary.ready`,description="Members on which the app is ready."
+// +kubebuilder:printcolumn:name="Updated",type=integer,JSONPath=`.status.summary.updated`,description="Members that run the current revision."
+// +kubebuilder:printcolumn:name="Clusters",type=integer,JSONPath=`.status.summary.clusters`,description="Members that have, get or are losing the app."
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+// +kubebuilder:printcolumn:name="Unknown",type=integer,priority=1,JSONPath=`.status.summary.unknown`,description="Members that do not answer."
+// +kubebuilder:printcolumn:name="Reason",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
+// +kubebuilder:printcolumn:name="Message",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Ready")].message`
+// +kubebuilder:validation:XValidation:rule="size(self.metadata.name) <= 63 && self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",message="metadata.name becomes the name of a Service and the value of a label on members: use at most 63 lower-case letters, digits and '-', starting with a letter and ending with a letter or digit"
+type MyApp struct {
+	metav1.TypeMeta   `json:",inline"`
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+
+	// Spec is what to run and where.
+	// +required
+	Spec MyAppSpec `json:"spec"`
+	// Status is what the hub last knew of every member. Only the hub writes it.
+	// +optional
+	Status MyAppStatus `json:"status,omitempty,omitzero"`
+}
+
+// MyAppSpec is what to run and where.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.service) || self.service.ports.all(p, !has(p.targetPort) || type(p.targetPort) != string || (has(self.ports) && self.ports.exists(c, has(c.name) && c.name == p.targetPort)))",message="service.ports[].targetPort names a port that spec.ports does not have: add it to spec.ports or use a number"
+type MyAppSpec struct {
+	// Image is the container image of the app, as a kubelet understands it.
+	// A change rolls the pods on every member.
+	// Example: registry.example.com/web:1.4
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=512
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[^\\\\s]+$')",message="an image is a reference like registry.example.com/web:1.4 and contains no white space"
+	Image string `json:"image"`
+
+	// Replicas is the number of pods on each member. `kubectl scale` changes it.
+	// A change does not start a new revision.
+	// Default: 1. Example: 3
+	// +optional
+	// +default=1
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=100000
+	Replicas *int32 `json:"replicas,omitempty"`
+
+	// Ports are the ports the container listens on.
+	// Default: none. Example: [{name: http, containerPort: 8080}]
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=32
+	// +kubebuilder:validation:XValidation:rule="self.all(a, !has(a.name) || self.exists_one(b, has(b.name) && b.name == a.name))",message="two ports have the same name: give each a name of its own"
+	// +kubebuilder:validation:XValidation:rule="self.all(a, self.exists_one(b, b.containerPort == a.containerPort && b.protocol == a.protocol))",message="a containerPort is listed twice for the same protocol: remove one"
+	Ports []Port `json:"ports,omitempty"`
+
+	// Env are environment variables of the container, as in a Pod.
+	// References to ConfigMaps and Secrets are to objects in the app's
+	// namespace on the member.
+	// Default: none. Example: [{name: LOG_LEVEL, value: debug}]
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=256
+	// +kubebuilder:validation:XValidation:rule="self.all(e, !has(e.valueFrom) || !has(e.value) || e.value == '')",message="an environment variable has a value or a valueFrom, not both: remove one"
+	// +kubebuilder:validation:XValidation:rule="self.all(e, !has(e.valueFrom) || [has(e.valueFrom.configMapKeyRef), has(e.valueFrom.secretKeyRef), has(e.valueFrom.fieldRef), has(e.valueFrom.resourceFieldRef)].filter(x, x).size() == 1)",message="valueFrom has exactly one of configMapKeyRef, secretKeyRef, fieldRef and resourceFieldRef"
+	Env []corev1.EnvVar `json:"env,omitempty"`
+
+	// EnvFrom takes environment variables from ConfigMaps and Secrets in the
+	// app's namespace on the member, as in a Pod. They must exist there.
+	// Default: none. Example: [{configMapRef: {name: web-settings}}]
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=64
+	// +kubebuilder:validation:XValidation:rule="self.all(e, has(e.configMapRef) != has(e.secretRef))",message="an envFrom entry has exactly one of configMapRef and secretRef"
+	EnvFrom []corev1.EnvFromSource `json:"envFrom,omitempty"`
+
+	// Command replaces the image's entrypoint.
+	// Default: the image's. Example: ["/bin/web"]
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=64
+	Command []string `json:"command,omitempty"`
+
+	// Args replaces the image's arguments.
+	// Default: the image's. Example: ["--port=8080"]
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=256
+	Args []string `json:"args,omitempty"`
+
+	// Resources are the container's requests and limits.
+	// Default: none. Example: {requests: {cpu: 100m, memory: 64Mi}}
+	// +optional
+	// +kubebuilder:validation:XValidation:rule="!has(self.requests) || !has(self.limits) || ['cpu', 'memory', 'ephemeral-storage'].all(r, !(r in self.requests) || !(r in self.limits) || quantity(string(self.requests[r])).compareTo(quantity(string(self.limits[r]))) <= 0)",message="a request is larger than its limit: lower resources.requests or raise resources.limits"
+	Resources *corev1.ResourceRequirements `json:"resources,omitempty"`
+
+	// Probes tell the kubelet how to see that the container is started, alive
+	// and ready.
+	// Default: none. Example: {readiness: {httpGet: {path: /ready, port: 8080}}}
+	// +optional
+	Probes *Probes `json:"probes,omitempty"`
+
+	// Service makes the pods of each member reachable under the app's name.
+	// Default: no Service.
+	// +optional
+	Service *Service `json:"service,omitempty"`
+
+	// Placement says which members run the app.
+	// Default: every ready member.
+	// +optional
+	Placement *Placement `json:"placement,omitempty"`
+
+	// DeletionPolicy says what happens to the app's objects on a member that
+	// the app leaves, because the MyApp is deleted or the member is no longer
+	// chosen: Delete removes them, Orphan leaves them running and takes the
+	// hub's labels and annotations off.
+	// Default: Delete. Example: Orphan
+	// +optional
+	// +default="Delete"
+	DeletionPolicy DeletionPolicy `json:"deletionPolicy,omitempty"`
+
+	// Paused stops the hub from changing anything on any member: no new
+	// member, no update, no removal. The status is kept up to date. Deleting
+	// the MyApp works all the same.
+	// Default: false. Example: true
+	// +optional
+	Paused bool `json:"paused,omitempty"`
+
+	// RevisionHistoryLimit is how many revisions that no member uses are kept.
+	// Default: 10. Example: 3
+	// +optional
+	// +default=10
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=100
+	RevisionHistoryLimit *int32 `json:"revisionHistoryLimit,omitempty"`
+}
+
+// DeletionPolicy is what becomes of objects on a member that an app leaves.
+//
+// +kubebuilder:validation:Enum=Delete;Orphan
+type DeletionPolicy string
+
+const (
+	// DeletionDelete removes the app's objects from the member.
+	DeletionDelete DeletionPolicy = "Delete"
+	// DeletionOrphan leaves the objects and removes the hub's marks from them.
+	DeletionOrphan DeletionPolicy = "Orphan"
+)
+
+// Port is a port that the container listens on.
+type Port struct {
+	// Name is how a Service or probe refers to the port.
+	// Default: none. Example: http
+	// +optional
+	// +kubebuilder:validation:MaxLength=15
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$') && self.matches('[a-z]')",message="a port name has lower-case letters, digits and '-', with at least one letter, and starts and ends with a letter or digit: for example http"
+	Name string `json:"name,omitempty"`
+	// ContainerPort is the number of the port. Example: 8080
+	// +required
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=65535
+	ContainerPort int32 `json:"containerPort"`
+	// Protocol is TCP, UDP or SCTP.
+	// Default: TCP. Example: UDP
+	// +optional
+	// +default="TCP"
+	// +kubebuilder:validation:Enum=TCP;UDP;SCTP
+	Protocol corev1.Protocol `json:"protocol,omitempty"`
+}
+
+// Probes are the container's health checks, each as in a Pod.
+type Probes struct {
+	// Liveness: a container that fails it is restarted. Default: none.
+	// +optional
+	// +kubebuilder:validation:XValidation:rule="[has(self.exec), has(self.grpc), has(self.httpGet), has(self.tcpSocket)].filter(x, x).size() == 1",message="a probe has exactly one of exec, grpc, httpGet and tcpSocket"
+	Liveness *corev1.Probe `json:"liveness,omitempty"`
+	// Readiness: a pod that fails it gets no traffic and is not ready. Default: none.
+	// +optional
+	// +kubebuilder:validation:XValidation:rule="[has(self.exec), has(self.grpc), has(self.httpGet), has(self.tcpSocket)].filter(x, x).size() == 1",message="a probe has exactly one of exec, grpc, httpGet and tcpSocket"
+	Readiness *corev1.Probe `json:"readiness,omitempty"`
+	// Startup: until it succeeds the other probes wait. Default: none.
+	// +optional
+	// +kubebuilder:validation:XValidation:rule="[has(self.exec), has(self.grpc), has(self.httpGet), has(self.tcpSocket)].filter(x, x).size() == 1",message="a probe has exactly one of exec, grpc, httpGet and tcpSocket"
+	Startup *corev1.Probe `json:"startup,omitempty"`
+}
+
+// Service makes the pods of a member reachable under the app's name.
+//
+// +kubebuilder:validation:XValidation:rule="size(self.ports) < 2 || self.ports.all(p, has(p.name))",message="with more than one port every service port needs a name: add ports[].name"
+type Service struct {
+	// Type is ClusterIP, NodePort or LoadBalancer.
+	// Default: ClusterIP. Example: LoadBalancer
+	// +optional
+	// +default="ClusterIP"
+	// +kubebuilder:validation:Enum=ClusterIP;NodePort;LoadBalancer
+	Type corev1.ServiceType `json:"type,omitempty"`
+	// Ports are the ports of the Service. Example: [{port: 80, targetPort: http}]
+	// +required
+	// +listType=atomic
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=32
+	// +kubebuilder:validation:XValidation:rule="self.all(a, self.exists_one(b, b.port == a.port && b.protocol == a.protocol))",message="a service port is listed twice for the same protocol: remove one"
+	// +kubebuilder:validation:XValidation:rule="self.all(a, !has(a.name) || self.exists_one(b, has(b.name) && b.name == a.name))",message="two service ports have the same name: give each a name of its own"
+	Ports []ServicePort `json:"ports"`
+}
+
+// ServicePort is one port of a Service.
+type ServicePort struct {
+	// Name of the port; needed when there are several.
+	// Default: none. Example: http
+	// +optional
+	// +kubebuilder:validation:MaxLength=63
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",message="a service port name has lower-case letters, digits and '-', and starts and ends with a letter or digit: for example http"
+	Name string `json:"name,omitempty"`
+	// Port is the number clients connect to. Example: 80
+	// +required
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=65535
+	Port int32 `json:"port"`
+	// TargetPort is the container's port, by number or by its name in
+	// spec.ports.
+	// Default: the number in port. Example: http
+	// +optional
+	// +kubebuilder:validation:XIntOrString
+	// +kubebuilder:validation:XValidation:rule="type(self) == string || (self >= 1 && self <= 65535)",message="targetPort is a number from 1 to 65535 or the name of a port in spec.ports"
+	TargetPort *intstr.IntOrString `json:"targetPort,omitempty"`
+	// Protocol is TCP, UDP or SCTP.
+	// Default: TCP. Example: UDP
+	// +optional
+	// +default="TCP"
+	// +kubebuilder:validation:Enum=TCP;UDP;SCTP
+	Protocol corev1.Protocol `json:"protocol,omitempty"`
+}
+
+// Placement says which members run the app.
+type Placement struct {
+	// ClusterSelector chooses members by the labels of their MemberCluster.
+	// Default: every member. Example: {matchLabels: {env: prod}}
+	// +optional
+	ClusterSelector *ClusterSelector `json:"clusterSelector,omitempty"`
+}
+
+// ClusterSelector chooses members by their labels, as a LabelSelector does.
+// All requirements must hold; an empty selector chooses every member.
+type ClusterSelector struct {
+	// MatchLabels are labels that a member must have with exactly these values.
+	// Default: none. Example: {env: prod}
+	// +optional
+	// +kubebuilder:validation:MaxProperties=16
+	// +kubebuilder:validation:XValidation:rule="self.all(k, !format.qualifiedName().validate(k).hasValue() && !format.labelValue().validate(self[k]).hasValue())",message="a key is not a label key or a value not a label value: use at most 63 letters, digits, '-', '_' and '.', the key with an optional DNS prefix and '/'"
+	MatchLabels map[string]LabelValue `json:"matchLabels,omitempty"`
+	// MatchExpressions are further requirements.
+	// Default: none. Example: [{key: region, operator: In, values: [eu, us]}]
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=16
+	MatchExpressions []ClusterSelectorRequirement `json:"matchExpressions,omitempty"`
+}
+
+// LabelValue is the value of a label.
+//
+// +kubebuilder:validation:MaxLength=63
+type LabelValue string
+
+// ClusterSelectorRequirement is a condition on one label of a member.
+//
+// +kubebuilder:validation:XValidation:rule="self.operator in ['In', 'NotIn'] ? has(self.values) && size(self.values) > 0 : !has(self.values) || size(self.values) == 0",message="In and NotIn need values; Exists and DoesNotExist must have none"
+type ClusterSelectorRequirement struct {
+	// Key of the label. Example: region
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=317
+	// +kubebuilder:validation:XValidation:rule="!format.qualifiedName().validate(self).hasValue()",message="key is not a label key: use at most 63 letters, digits, '-', '_' and '.', with an optional DNS prefix and '/'"
+	Key string `json:"key"`
+	// Operator relates the label to the values.
+	// Example: In
+	// +required
+	// +kubebuilder:validation:Enum=In;NotIn;Exists;DoesNotExist
+	Operator metav1.LabelSelectorOperator `json:"operator"`
+	// Values for In and NotIn. Example: [eu, us]
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=64
+	// +kubebuilder:validation:XValidation:rule="self.all(v, !format.labelValue().validate(v).hasValue())",message="a value is not a label value: use at most 63 letters, digits, '-', '_' and '.'"
+	Values []LabelValue `json:"values,omitempty"`
+}
+
+// MyAppStatus is what the hub knows of the app on every member.
+type MyAppStatus struct {
+	// ObservedGeneration is the metadata.generation this status is about.
+	// +optional
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+	// Revision is the name of the ControllerRevision of the current spec.
+	// +optional
+	Revision string `json:"revision,omitempty"`
+	// Summary counts members and replicas.
+	// +optional
+	Summary *Summary `json:"summary,omitempty"`
+	// Replicas is, in the unit of spec.replicas, what every member has at
+	// least: the fewest pods the app has on one of its members.
+	// The scale subresource shows it.
+	// +optional
+	Replicas int32 `json:"replicas"`
+	// Selector selects the app's pods on a member, in the form of a query.
+	// The scale subresource shows it.
+	// +optional
+	Selector string `json:"selector,omitempty"`
+	// Placements has a row for every member that has, gets or is losing the
+	// app, ordered by name. The hub records a decision here before it acts on it.
+	// +optional
+	// +listType=atomic
+	Placements []PlacementRow `json:"placements,omitempty"`
+	// Conditions are Scheduled, Applied, Progressing, Ready and Stalled.
+	// +optional
+	// +listType=map
+	// +listMapKey=type
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+}
+
+// Summary counts members and replicas. Members that do not answer count as
+// unknown, never as ready.
+type Summary struct {
+	// Clusters is the number of members that have, get or are losing the app.
+	Clusters int32 `json:"clusters"`
+	// Ready is the number of members on which the current revision is ready.
+	Ready int32 `json:"ready"`
+	// Updated is the number of members that have the current revision and replicas.
+	Updated int32 `json:"updated"`
+	// Unknown is the number of members that do not answer.
+	Unknown int32 `json:"unknown"`
+	// TotalReplicas is the number of pods wanted on all members together.
+	TotalReplicas int32 `json:"totalReplicas"`
+	// ReadyReplicas is the number of ready pods on members that answer.
+	ReadyReplicas int32 `json:"readyReplicas"`
+	// UnknownReplicas is the number of pods wanted on members that do not answer.
+	UnknownReplicas int32 `json:"unknownReplicas"`
+}
+
+// PlacementState is where the app stands on one member.
+//
+// +kubebuilder:validation:Enum=Pending;Progressing;Ready;Failed;Unknown;Removing;Stray
+type PlacementState string
+
+const (
+	// PlacementPending: decided and recorded; the member does not have it yet.
+	PlacementPending PlacementState = "Pending"
+	// PlacementProgressing: applied; its pods are not all updated and ready.
+	PlacementProgressing PlacementState = "Progressing"
+	// PlacementReady: applied, and all its pods are updated and ready.
+	PlacementReady PlacementState = "Ready"
+	// PlacementFailed: the member refused it, or its pods cannot become ready.
+	PlacementFailed PlacementState = "Failed"
+	// PlacementUnknown: the member does not answer; the row keeps the last report.
+	PlacementUnknown PlacementState = "Unknown"
+	// PlacementRemoving: the app is ordered to leave the member. The row stays
+	// until the member has confirmed that nothing is left.
+	PlacementRemoving PlacementState = "Removing"
+	// PlacementStray: the member has objects of this app that no decision
+	// explains. They are shown and left alone.
+	PlacementStray PlacementState = "Stray"
+)
+
+// PlacementRow is the app on one member: what was decided and what is known.
+type PlacementRow struct {
+	// Cluster is the name of the MemberCluster.
+	Cluster string `json:"cluster"`
+	// State is where the app stands on the member.
+	State PlacementState `json:"state"`
+	// Decision counts the decisions about this member. What a member reports
+	// is believed only for the decision it was told.
+	Decision int64 `json:"decision"`
+	// Revision is the ControllerRevision the member is to run.
+	// +optional
+	Revision string `json:"revision,omitempty"`
+	// AppliedHash is the hash of the content that the member last confirmed.
+	// +optional
+	AppliedHash string `json:"appliedHash,omitempty"`
+	// Replicas is the number of pods the member is to run.
+	Replicas int32 `json:"replicas"`
+	// CurrentReplicas is the number of pods the member last reported.
+	// +optional
+	CurrentReplicas int32 `json:"currentReplicas,omitempty"`
+	// ReadyReplicas is the number of ready pods the member last reported.
+	// +optional
+	ReadyReplicas int32 `json:"readyReplicas,omitempty"`
+	// Updated is true when the member has confirmed this revision and these replicas.
+	// +optional
+	Updated bool `json:"updated,omitempty"`
+	// Reason is why the row is in its state, one word of a closed set.
+	// +optional
+	Reason string `json:"reason,omitempty"`
+	// Message says it for a person: what is wrong, where, and what to do.
+	// +optional
+	// +kubebuilder:validation:MaxLength=1024
+	Message string `json:"message,omitempty"`
+	// LastTransitionTime is when State last changed.
+	// +optional
+	LastTransitionTime metav1.Time `json:"lastTransitionTime,omitempty,omitzero"`
+	// LastReportTime is when the member was last heard of; set while it does not answer.
+	// +optional
+	LastReportTime *metav1.Time `json:"lastReportTime,omitempty"`
+}
+
+// MyAppList is a list of MyApps.
+//
+// +kubebuilder:object:root=true
+type MyAppList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+	Items           []MyApp `json:"items"`
+}

@@ -1,0 +1,143 @@
+package v1
+
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// Work is one app in the mailbox of a Pull member: what its agent is to put on
+// the cluster, and what the agent reports back. The hub writes the spec, the
+// agent of that member the status.
+//
+// A Work that vanishes means nothing: the agent removes an app only when a
+// Work says state: Removed.
+//
+// +kubebuilder:object:root=true
+// +kubebuilder:resource:path=works,singular=work,scope=Namespaced
+// +kubebuilder:subresource:status
+// +kubebuilder:printcolumn:name="App",type=string,JSONPath=`.spec.app.name`
+// +kubebuilder:printcolumn:name="Namespace",type=string,JSONPath=`.spec.app.namespace`
+// +kubebuilder:printcolumn:name="Wanted",type=string,JSONPath=`.spec.state`
+// +kubebuilder:printcolumn:name="State",type=string,JSONPath=`.status.state`
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+type Work struct {
+	metav1.TypeMeta   `json:",inline"`
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+
+	// Spec is what the agent is to put on the cluster.
+	// +required
+	Spec WorkSpec `json:"spec"`
+	// Status is what the agent reports.
+	// +optional
+	Status WorkStatus `json:"status,omitempty,omitzero"`
+}
+
+// WorkState is whether an app is to be on the cluster.
+//
+// +kubebuilder:validation:Enum=Present;Removed
+type WorkState string
+
+const (
+	// WorkPresent orders the agent to have the manifests on the cluster.
+	WorkPresent WorkState = "Present"
+	// WorkRemoved orders the agent to take the app off the cluster.
+	WorkRemoved WorkState = "Removed"
+)
+
+// WorkSpec is what the agent is to put on the cluster.
+type WorkSpec struct {
+	// State is whether the app is to be on the cluster. Example: Present
+	// +required
+	State WorkState `json:"state"`
+	// HubID is the identity of the hub that gave the order.
+	// +required
+	HubID string `json:"hubID"`
+	// App is the MyApp on the hub.
+	// +required
+	App AppReference `json:"app"`
+	// ContentHash is the hash of the manifests.
+	// +optional
+	ContentHash string `json:"contentHash,omitempty"`
+	// DeletionPolicy says what Removed means for the objects.
+	// +required
+	DeletionPolicy DeletionPolicy `json:"deletionPolicy"`
+	// Manifests are the objects, in the order in which they are applied.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=100
+	// +kubebuilder:pruning:PreserveUnknownFields
+	Manifests []runtime.RawExtension `json:"manifests,omitempty"`
+}
+
+// AppReference is a MyApp on the hub.
+type AppReference struct {
+	// Namespace of the MyApp.
+	Namespace string `json:"namespace"`
+	// Name of the MyApp.
+	Name string `json:"name"`
+	// UID of the MyApp: an app that was deleted and made again is another app.
+	UID types.UID `json:"uid"`
+	// Generation of the MyApp when the order was given.
+	Generation int64 `json:"generation"`
+}
+
+// WorkStatus is what the agent reports.
+type WorkStatus struct {
+	// ObservedGeneration is the metadata.generation of the Work this report is about.
+	// +optional
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+	// Feedback is how the app is doing on the cluster.
+	Feedback `json:",inline"`
+}
+
+// FeedbackState is how an app is doing on one cluster.
+//
+// +kubebuilder:validation:Enum=Progressing;Ready;Failed;Removing;Removed
+type FeedbackState string
+
+const (
+	// FeedbackProgressing: applied or being applied, not all pods updated and ready.
+	FeedbackProgressing FeedbackState = "Progressing"
+	// FeedbackReady: applied, and all pods are updated and ready.
+	FeedbackReady FeedbackState = "Ready"
+	// FeedbackFailed: the cluster refused an object, or pods cannot become ready.
+	FeedbackFailed FeedbackState = "Failed"
+	// FeedbackRemoving: objects of the app are still there.
+	FeedbackRemoving FeedbackState = "Removing"
+	// FeedbackRemoved: nothing of the app is left on the cluster, or it was orphaned.
+	FeedbackRemoved FeedbackState = "Removed"
+)
+
+// Feedback is how an app is doing on one cluster, seen from that cluster.
+type Feedback struct {
+	// State is how the app is doing.
+	// +optional
+	State FeedbackState `json:"state,omitempty"`
+	// AppliedHash is the hash of the content that is on the cluster; empty
+	// while some of it is not.
+	// +optional
+	AppliedHash string `json:"appliedHash,omitempty"`
+	// Replicas is the number of pods.
+	// +optional
+	Replicas int32 `json:"replicas,omitempty"`
+	// ReadyReplicas is the number of ready pods.
+	// +optional
+	ReadyReplicas int32 `json:"readyReplicas,omitempty"`
+	// Reason is why the app is in its state, one word of a closed set.
+	// +optional
+	Reason string `json:"reason,omitempty"`
+	// Message says it for a person.
+	// +optional
+	// +kubebuilder:validation:MaxLength=1024
+	Message string `json:"message,omitempty"`
+}
+
+// WorkList is a list of Works.
+//
+// +kubebuilder:object:root=true
+type WorkList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+	Items           []Work `json:"items"`
+}

@@ -1,0 +1,65 @@
+// Command agent is the agent of a Pull member of MyApp Hub.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+	"k8s.io/client-go/tools/clientcmd"
+
+	"github.com/example/myapp-hub/pkg/agent"
+	"github.com/example/myapp-hub/pkg/logging"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := command().ExecuteContext(ctx)
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "Error:", err)
+		os.Exit(1)
+	}
+}
+
+func command() *cobra.Command {
+	var o agent.Options
+	var hubKubeconfig, kubeconfig, logFormat string
+	var verbosity int
+	cmd := &cobra.Command{
+		Use:           "agent",
+		Short:         "Runs on its cluster what the hub has put into the cluster's mailbox",
+		Args:          cobra.NoArgs,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			log, err := logging.Setup(os.Stderr, logFormat, verbosity)
+			if err != nil {
+				return err
+			}
+			o.Log = log
+			if hubKubeconfig == "" {
+				return fmt.Errorf("the hub's kubeconfig is not set: use --hub-kubeconfig")
+			}
+			if o.Hub, err = clientcmd.BuildConfigFromFlags("", hubKubeconfig); err != nil {
+				return fmt.Errorf("reading the hub's kubeconfig (--hub-kubeconfig): %w", err)
+			}
+			if o.Local, err = clientcmd.BuildConfigFromFlags("", kubeconfig); err != nil {
+				return fmt.Errorf("reading the own cluster's kubeconfig (--kubeconfig): %w", err)
+			}
+			return agent.Run(cmd.Context(), o)
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&o.Member, "member", "", "name of this cluster's MemberCluster on the hub")
+	f.StringVar(&hubKubeconfig, "hub-kubeconfig", "", "kubeconfig of the agent's ServiceAccount on the hub")
+	f.StringVar(&kubeconfig, "kubeconfig", "", "kubeconfig of the agent's own cluster; default: the Pod's own credential")
+	f.StringVar(&o.MetricsBindAddress, "metrics-bind-address", ":8443", "address of /metrics (TLS, authenticated); 0 switches it off")
+	f.StringVar(&o.HealthProbeBindAddress, "health-probe-bind-address", ":8081", "address of /healthz and /readyz")
+	f.StringVar(&logFormat, "log-format", logging.JSON, "json or text")
+	f.IntVarP(&verbosity, "v", "v", 0, "log verbosity: 1 shows every change on the cluster")
+	return cmd
+}

@@ -1,0 +1,152 @@
+package agent
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/go-logr/logr"
+	coordinationv1 "k8s.io/api/coordination/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/metadata"
+	"k8s.io/client-go/rest"
+	"k8s.io/utils/clock"
+	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/cluster"
+	"sigs.k8s.io/controller-runtime/pkg/healthz"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+	"sigs.k8s.io/controller-runtime/pkg/metrics/filters"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	v1 "github.com/example/myapp-hub/api/v1"
+	"github.com/example/myapp-hub/pkg/agent/apply"
+	"github.com/example/myapp-hub/pkg/agent/heartbeat"
+	"github.com/example/myapp-hub/pkg/agent/mailbox"
+)
+
+const shutdownTimeout = 10 * time.Second
+
+// Options are the settings of an agent.
+type Options struct {
+	// Member is the name of the MemberCluster on the hub. Required. Example: us-1
+	Member string
+	// Hub reaches the hub, Local the agent's own cluster. Required.
+	Hub, Local *rest.Config
+	// MetricsBindAddress serves /metrics over TLS to clients that the own
+	// cluster lets get the non-resource URL /metrics. "0" switches it off.
+	MetricsBindAddress string
+	// HealthProbeBindAddress serves /healthz and /readyz. Example: :8081
+	HealthProbeBindAddress string
+	// Log is the process's logger.
+	Log logr.Logger
+}
+
+// Run runs the agent until ctx ends.
+func Run(ctx context.Context, o Options) error {
+	if o.Member == "" {
+		return fmt.Errorf("the member's name is not set: use --member")
+	}
+	scheme, err := newScheme()
+	if err != nil {
+		return err
+	}
+	hub, local := rest.CopyConfig(o.Hub), rest.CopyConfig(o.Local)
+	hub.QPS, local.QPS = -1, -1 // API priority and fairness does the rest.
+
+	own, err := cluster.New(local, func(c *cluster.Options) {
+		c.Scheme = scheme
+		c.Cache = apply.CacheOptions("", o.Member)
+		c.MapperProvider = func(*rest.Config, *http.Client) (meta.RESTMapper, error) { return apply.Mapper(), nil }
+	})
+	if err != nil {
+		return fmt.Errorf("reaching the own cluster: %w", err)
+	}
+	mgr, err := manager.New(hub, managerOptions(o, scheme, own))
+	if err != nil {
+		return fmt.Errorf("making the manager: %w", err)
+	}
+	if err := setup(ctx, mgr, own, o.Member); err != nil {
+		return err
+	}
+	o.Log.Info("Starting the agent", "member", o.Member)
+	return mgr.Start(ctx)
+}
+
+// setup adds what an agent does: carry out its mailbox, and say that it lives.
+func setup(ctx context.Context, mgr manager.Manager, own cluster.Cluster, member string) error {
+	if err := mgr.Add(own); err != nil {
+		return fmt.Errorf("adding the own cluster: %w", err)
+	}
+	if err := apply.Index(ctx, own.GetCache()); err != nil {
+		return err
+	}
+	writer, err := metadata.NewForConfigAndClient(own.GetConfig(), own.GetHTTPClient())
+	if err != nil {
+		return fmt.Errorf("making a client for the own cluster: %w", err)
+	}
+	works := &mailbox.Reconciler{
+		Hub: mgr.GetClient(), Clock: clock.RealClock{},
+		Engine: apply.New(own.GetCache(), writer, own.GetRESTMapper(), member),
+	}
+	if err := mailbox.Setup(mgr, own.GetCache(), works); err != nil {
+		return err
+	}
+	beat, err := heartbeat.New(mgr.GetClient(), member, own, mgr.GetLogger().WithName("heartbeat"))
+	if err != nil {
+		return err
+	}
+	if err := mgr.Add(beat); err != nil {
+		return fmt.Errorf("adding the heartbeat: %w", err)
+	}
+	if err := mgr.AddHealthzCheck("ping", healthz.Ping); err != nil {
+		return fmt.Errorf("adding the health check: %w", err)
+	}
+	return mgr.AddReadyzCheck("heartbeat", beat.Check)
+}
+
+func managerOptions(o Options, scheme *runtime.Scheme, own cluster.Cluster) manager.Options {
+	return manager.Options{
+		Scheme: scheme,
+		Logger: o.Log,
+		Cache: cache.Options{
+			DefaultNamespaces:           map[string]cache.Config{v1.MailboxNamespace(o.Member): {}},
+			DefaultTransform:            cache.TransformStripManagedFields(),
+			ReaderFailOnMissingInformer: true,
+		},
+		MapperProvider: func(*rest.Config, *http.Client) (meta.RESTMapper, error) { return hubMapper(), nil },
+		Metrics: metricsserver.Options{
+			BindAddress:   o.MetricsBindAddress,
+			SecureServing: true,
+			FilterProvider: func(*rest.Config, *http.Client) (metricsserver.Filter, error) {
+				return filters.WithAuthenticationAndAuthorization(own.GetConfig(), own.GetHTTPClient())
+			},
+		},
+		HealthProbeBindAddress:  o.HealthProbeBindAddress,
+		LeaderElection:          false,
+		GracefulShutdownTimeout: ptr.To(shutdownTimeout),
+	}
+}
+
+// hubMapper knows the kinds that an agent uses on the hub, so that it needs no
+// discovery there.
+func hubMapper() meta.RESTMapper {
+	m := meta.NewDefaultRESTMapper(nil)
+	m.Add(v1.GroupVersion.WithKind("Work"), meta.RESTScopeNamespace)
+	m.Add(coordinationv1.SchemeGroupVersion.WithKind("Lease"), meta.RESTScopeNamespace)
+	return m
+}
+
+func newScheme() (*runtime.Scheme, error) {
+	scheme := runtime.NewScheme()
+	if err := clientgoscheme.AddToScheme(scheme); err != nil {
+		return nil, fmt.Errorf("adding Kubernetes types: %w", err)
+	}
+	if err := v1.AddToScheme(scheme); err != nil {
+		return nil, fmt.Errorf("adding MyApp Hub types: %w", err)
+	}
+	return scheme, nil
+}

@@ -1,0 +1,185 @@
+package app
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+
+	appsv1 "k8s.io/api/apps/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	v1 "github.com/example/myapp-hub/api/v1"
+	"github.com/example/myapp-hub/pkg/agent/apply"
+	"github.com/example/myapp-hub/pkg/hub/render"
+)
+
+// commit makes the decision so, in the order that a crash at any point can
+// stand: the finalizer before the first row, the revision before a row names
+// it, the rows before anything happens on a member, and the finalizer goes when
+// the last row has. Nothing is written when nothing changed.
+func (r *Reconciler) commit(ctx context.Context, s *snapshot, d decision) (reconcile.Result, error) {
+	if d.gone {
+		return reconcile.Result{}, r.release(ctx, s)
+	}
+	if wait := r.wait(s, d); wait > 0 {
+		return reconcile.Result{RequeueAfter: wait}, nil
+	}
+	app := s.app.DeepCopy()
+	if err := r.hold(ctx, app); err != nil {
+		return stale(err)
+	}
+	if err := r.record(ctx, s, d.revision); err != nil {
+		return stale(err)
+	}
+	if err := r.writeStatus(ctx, app, d); err != nil {
+		return stale(err)
+	}
+	r.forgetDropped(s, d)
+	return reconcile.Result{}, r.pruneRevisions(ctx, s, d)
+}
+
+// stale turns a conflict into nothing: the cache is behind, and the event that
+// brings the newer object brings the next pass.
+func stale(err error) (reconcile.Result, error) {
+	if apierrors.IsConflict(err) {
+		return reconcile.Result{}, nil
+	}
+	return reconcile.Result{}, client.IgnoreNotFound(err)
+}
+
+// hold adds the finalizer.
+func (r *Reconciler) hold(ctx context.Context, app *v1.MyApp) error {
+	if app.DeletionTimestamp != nil || controllerutil.ContainsFinalizer(app, v1.Finalizer) {
+		return nil
+	}
+	return r.patchFinalizers(ctx, app, func() { controllerutil.AddFinalizer(app, v1.Finalizer) })
+}
+
+// release removes the finalizer once no member has the app.
+func (r *Reconciler) release(ctx context.Context, s *snapshot) error {
+	app := s.app.DeepCopy()
+	if controllerutil.ContainsFinalizer(app, v1.Finalizer) {
+		err := r.patchFinalizers(ctx, app, func() { controllerutil.RemoveFinalizer(app, v1.Finalizer) })
+		if _, err := stale(err); err != nil || apierrors.IsConflict(err) {
+			return err
+		}
+	}
+	r.Reports.Forget(app.UID)
+	r.own.Forget(app.UID)
+	return nil
+}
+
+func (r *Reconciler) patchFinalizers(ctx context.Context, app *v1.MyApp, mutate func()) error {
+	base := app.DeepCopy()
+	mutate()
+	ctx, cancel := context.WithTimeout(ctx, apply.RequestTimeout)
+	defer cancel()
+	if err := r.Client.Patch(ctx, app, client.MergeFromWithOptions(base, client.MergeFromWithOptimisticLock{}), client.FieldOwner(v1.FieldManager)); err != nil {
+		return fmt.Errorf("writing the finalizer of %s/%s: %w", app.Namespace, app.Name, err)
+	}
+	r.own.Wrote(app)
+	return nil
+}
+
+// record creates the ControllerRevision of the current spec if it is missing.
+// The cache may be behind: then it exists already, with this content or, after
+// a collision that the next pass will see, with another.
+func (r *Reconciler) record(ctx context.Context, s *snapshot, revision render.Revision) error {
+	if s.deleting() || slices.ContainsFunc(s.revisions, named(revision.Name)) {
+		return nil
+	}
+	newest := int64(0)
+	for _, old := range s.revisions {
+		newest = max(newest, old.Revision)
+	}
+	ctx, cancel := context.WithTimeout(ctx, apply.RequestTimeout)
+	defer cancel()
+	object := &appsv1.ControllerRevision{
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: s.app.Namespace, Name: revision.Name,
+			Labels:          map[string]string{v1.LabelApp: s.app.Name, v1.LabelAppUID: string(s.app.UID), v1.LabelManagedBy: v1.ManagedBy},
+			OwnerReferences: []metav1.OwnerReference{*metav1.NewControllerRef(s.app, v1.GroupVersion.WithKind("MyApp"))},
+		},
+		Data:     runtime.RawExtension{Raw: revision.Data},
+		Revision: newest + 1,
+	}
+	err := r.Client.Create(ctx, object, client.FieldOwner(v1.FieldManager))
+	if !apierrors.IsAlreadyExists(err) {
+		return err
+	}
+	var existing appsv1.ControllerRevision
+	if err := r.Live.Get(ctx, client.ObjectKeyFromObject(object), &existing); err != nil {
+		return fmt.Errorf("reading revision %s that exists already: %w", revision.Name, err)
+	}
+	if !metav1.IsControlledBy(&existing, s.app) || !bytes.Equal(existing.Data.Raw, revision.Data) {
+		return fmt.Errorf("ControllerRevision %s/%s exists and is not this app's; delete it, or wait until it is gone", existing.Namespace, existing.Name)
+	}
+	return nil
+}
+
+// writeStatus writes the status if it changed, against the resourceVersion it
+// was decided from.
+func (r *Reconciler) writeStatus(ctx context.Context, app *v1.MyApp, d decision) error {
+	if !d.changed {
+		return nil
+	}
+	base := app.DeepCopy()
+	app.Status = d.status
+	ctx, cancel := context.WithTimeout(ctx, apply.RequestTimeout)
+	defer cancel()
+	if err := r.Client.Status().Patch(ctx, app, client.MergeFromWithOptions(base, client.MergeFromWithOptimisticLock{}), client.FieldOwner(v1.FieldManager)); err != nil {
+		return fmt.Errorf("writing the status of %s/%s: %w", app.Namespace, app.Name, err)
+	}
+	r.own.Wrote(app)
+	r.window(client.ObjectKeyFromObject(app)).Written(r.Clock.Now())
+	return nil
+}
+
+// forgetDropped drops the reports of rows that are gone for good.
+func (r *Reconciler) forgetDropped(s *snapshot, d decision) {
+	kept := clusters(d.status.Placements)
+	for _, row := range s.app.Status.Placements {
+		if !slices.Contains(kept, row.Cluster) {
+			r.Reports.ForgetMember(s.app.UID, row.Cluster)
+		}
+	}
+}
+
+// pruneRevisions deletes the oldest revisions that no row uses and that are
+// beyond the limit.
+func (r *Reconciler) pruneRevisions(ctx context.Context, s *snapshot, d decision) error {
+	if s.deleting() {
+		return nil
+	}
+	used := map[string]bool{d.revision.Name: true}
+	for _, rows := range [][]v1.PlacementRow{s.app.Status.Placements, d.status.Placements} {
+		for _, row := range rows {
+			used[row.Revision] = true
+		}
+	}
+	unused := slices.DeleteFunc(slices.Clone(s.revisions), func(c appsv1.ControllerRevision) bool { return used[c.Name] })
+	slices.SortFunc(unused, func(a, b appsv1.ControllerRevision) int { return cmp.Compare(a.Revision, b.Revision) })
+	limit := 10
+	if s.app.Spec.RevisionHistoryLimit != nil {
+		limit = int(*s.app.Spec.RevisionHistoryLimit)
+	}
+	for i := range max(0, len(unused)-limit) {
+		old := &unused[i]
+		err := r.Client.Delete(ctx, old, client.Preconditions{UID: &old.UID, ResourceVersion: &old.ResourceVersion})
+		if err = client.IgnoreNotFound(err); err != nil && !apierrors.IsConflict(err) {
+			return fmt.Errorf("deleting revision %s/%s beyond the history limit: %w", old.Namespace, old.Name, err)
+		}
+	}
+	return nil
+}
+
+func named(name string) func(appsv1.ControllerRevision) bool {
+	return func(c appsv1.ControllerRevision) bool { return c.Name == name }
+}

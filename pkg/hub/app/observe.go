@@ -1,0 +1,66 @@
+package app
+
+import (
+	"context"
+	"fmt"
+
+	appsv1 "k8s.io/api/apps/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	v1 "github.com/example/myapp-hub/api/v1"
+	"github.com/example/myapp-hub/pkg/hub/aggregate"
+	"github.com/example/myapp-hub/pkg/hub/placement"
+)
+
+// IndexRevisionOwner is the index of ControllerRevisions by the UID of their app.
+const IndexRevisionOwner = "appUID"
+
+// snapshot is all that a pass decides from. Nothing in it may be changed.
+type snapshot struct {
+	app       *v1.MyApp
+	members   []placement.Member
+	reach     map[string]aggregate.Member
+	reports   map[string]aggregate.Report
+	revisions []appsv1.ControllerRevision
+}
+
+// observe reads the snapshot from the cache. Its app is nil when the app is gone.
+// The snapshot is nil when the cache is behind our own last write.
+func (r *Reconciler) observe(ctx context.Context, key types.NamespacedName) (*snapshot, error) {
+	app := &v1.MyApp{}
+	if err := r.Client.Get(ctx, key, app); err != nil {
+		return &snapshot{}, client.IgnoreNotFound(err)
+	}
+	if r.own.Behind(app) {
+		return nil, nil
+	}
+	s := &snapshot{app: app, reports: r.Reports.Of(app.UID), reach: map[string]aggregate.Member{}}
+
+	var members v1.MemberClusterList
+	if err := r.Client.List(ctx, &members, client.UnsafeDisableDeepCopy); err != nil {
+		return nil, fmt.Errorf("listing MemberClusters: %w", err)
+	}
+	for i := range members.Items {
+		m := &members.Items[i]
+		ready := meta.FindStatusCondition(m.Status.Conditions, v1.ConditionReady)
+		reach := aggregate.Member{Exists: true, LastHeard: m.Status.LastHeardTime}
+		if ready != nil {
+			reach.Ready, reach.Message = ready.Status == "True", ready.Message
+		}
+		s.reach[m.Name] = reach
+		s.members = append(s.members, placement.Member{Name: m.Name, Labels: m.Labels, Ready: reach.Ready})
+	}
+
+	var revisions appsv1.ControllerRevisionList
+	err := r.Client.List(ctx, &revisions, client.InNamespace(key.Namespace), client.MatchingFields{IndexRevisionOwner: string(app.UID)}, client.UnsafeDisableDeepCopy)
+	if err != nil {
+		return nil, fmt.Errorf("listing the revisions of %s: %w", key, err)
+	}
+	s.revisions = revisions.Items
+	return s, nil
+}
+
+// deleting is true once the app has been told to leave every member.
+func (s *snapshot) deleting() bool { return s.app.DeletionTimestamp != nil }

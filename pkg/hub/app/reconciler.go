@@ -1,0 +1,93 @@
+package app
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/example/myapp-hub/pkg/consistency"
+	"github.com/example/myapp-hub/pkg/flush"
+	"github.com/example/myapp-hub/pkg/hub/aggregate"
+)
+
+// Reports is where members' reports come from.
+type Reports interface {
+	// Of gives the reports of an app by member.
+	Of(app types.UID) map[string]aggregate.Report
+	// Forget drops the reports of an app that has left every member.
+	Forget(app types.UID)
+	// ForgetMember drops one report, once its row is gone.
+	ForgetMember(app types.UID, member string)
+}
+
+// Reconciler decides about one MyApp at a time.
+type Reconciler struct {
+	// Client reads the hub's cache and writes to its API server.
+	Client client.Client
+	// Live reads the hub's API server.
+	Live    client.Reader
+	Reports Reports
+	Clock   clock.PassiveClock
+
+	own     consistency.OwnWrites
+	mu      sync.Mutex
+	windows map[types.NamespacedName]*flush.Window
+}
+
+// Reconcile is one pass: observe, decide, commit.
+func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
+	s, err := r.observe(ctx, req.NamespacedName)
+	if err != nil || s == nil {
+		return reconcile.Result{}, err
+	}
+	if s.app == nil {
+		r.forget(req.NamespacedName)
+		return reconcile.Result{}, nil
+	}
+	d, err := decide(s, metav1.NewTime(r.Clock.Now()))
+	if err != nil {
+		return reconcile.Result{}, err
+	}
+	return r.commit(ctx, s, d)
+}
+
+// wait says how long a changed status still has to wait to be written.
+func (r *Reconciler) wait(s *snapshot, d decision) time.Duration {
+	w := r.window(client.ObjectKeyFromObject(s.app))
+	if !d.changed {
+		w.Clean()
+		return 0
+	}
+	left := w.Wait(r.Clock.Now())
+	if d.urgent {
+		return 0
+	}
+	return left
+}
+
+// window is the flush window of an app. Passes over one app never overlap, so
+// the window needs no lock of its own.
+func (r *Reconciler) window(app types.NamespacedName) *flush.Window {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.windows == nil {
+		r.windows = map[types.NamespacedName]*flush.Window{}
+	}
+	if r.windows[app] == nil {
+		r.windows[app] = &flush.Window{}
+	}
+	return r.windows[app]
+}
+
+// forget drops what is remembered of an app that is gone.
+func (r *Reconciler) forget(app types.NamespacedName) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.windows, app)
+}

@@ -1,0 +1,111 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	apiequality "k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/workqueue"
+	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	logf "sigs.k8s.io/controller-runtime/pkg/log"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	"sigs.k8s.io/controller-runtime/pkg/source"
+
+	v1 "github.com/example/myapp-hub/api/v1"
+)
+
+const workers = 16
+
+type requests = workqueue.TypedRateLimitingInterface[reconcile.Request]
+
+// Setup adds the controller to the manager. onReport is called with a function
+// that enqueues an app; ready is a source that is synced when decisions may be
+// made.
+func Setup(mgr manager.Manager, r *Reconciler, onReport func(func(types.NamespacedName)), ready source.TypedSource[reconcile.Request]) error {
+	c, err := controller.NewTypedUnmanaged("app", controller.TypedOptions[reconcile.Request]{
+		Reconciler:              r,
+		MaxConcurrentReconciles: workers,
+		NeedLeaderElection:      ptr.To(true),
+		RecoverPanic:            ptr.To(true),
+		UsePriorityQueue:        ptr.To(true),
+		CacheSyncTimeout:        2 * time.Minute,
+		RateLimiter:             workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](50*time.Millisecond, 30*time.Second),
+		Logger:                  mgr.GetLogger(),
+	})
+	if err != nil {
+		return fmt.Errorf("making the app controller: %w", err)
+	}
+	sources := []source.TypedSource[reconcile.Request]{
+		source.Kind(mgr.GetCache(), &v1.MyApp{}, &handler.TypedEnqueueRequestForObject[*v1.MyApp]{}),
+		source.Kind(mgr.GetCache(), &v1.MemberCluster{}, handler.TypedEnqueueRequestsFromMapFunc(everyApp(mgr.GetCache())), memberChanged()),
+		// Read by observe; the events say nothing that a pass does not know.
+		source.Kind(mgr.GetCache(), &appsv1.ControllerRevision{}, handler.TypedFuncs[*appsv1.ControllerRevision, reconcile.Request]{}),
+		reports(onReport),
+		ready,
+	}
+	for _, src := range sources {
+		if err := c.Watch(src); err != nil {
+			return fmt.Errorf("watching %v for apps: %w", src, err)
+		}
+	}
+	return mgr.Add(c)
+}
+
+// AddIndexes adds the index that observe reads revisions by.
+func AddIndexes(ctx context.Context, indexer client.FieldIndexer) error {
+	err := indexer.IndexField(ctx, &appsv1.ControllerRevision{}, IndexRevisionOwner, func(o client.Object) []string {
+		if uid := o.GetLabels()[v1.LabelAppUID]; uid != "" {
+			return []string{uid}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("indexing ControllerRevisions by app: %w", err)
+	}
+	return nil
+}
+
+// reports is the source of changed reports.
+func reports(onReport func(func(types.NamespacedName))) source.TypedSource[reconcile.Request] {
+	return source.TypedFunc[reconcile.Request](func(_ context.Context, q requests) error {
+		onReport(func(app types.NamespacedName) { q.Add(reconcile.Request{NamespacedName: app}) })
+		return nil
+	})
+}
+
+// everyApp maps a member to all apps: a selector may choose it or no longer.
+func everyApp(c cache.Cache) handler.TypedMapFunc[*v1.MemberCluster, reconcile.Request] {
+	return func(ctx context.Context, m *v1.MemberCluster) []reconcile.Request {
+		var apps v1.MyAppList
+		if err := c.List(ctx, &apps, client.UnsafeDisableDeepCopy); err != nil {
+			logf.FromContext(ctx).Error(err, "Cannot list the apps that a member concerns", "member", m.Name)
+			return nil
+		}
+		requests := make([]reconcile.Request, 0, len(apps.Items))
+		for i := range apps.Items {
+			requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&apps.Items[i])})
+		}
+		return requests
+	}
+}
+
+// memberChanged lets events through that may change a placement or a row.
+func memberChanged() predicate.TypedPredicate[*v1.MemberCluster] {
+	return predicate.TypedFuncs[*v1.MemberCluster]{
+		UpdateFunc: func(e event.TypedUpdateEvent[*v1.MemberCluster]) bool {
+			return !maps.Equal(e.ObjectOld.Labels, e.ObjectNew.Labels) ||
+				!apiequality.Semantic.DeepEqual(e.ObjectOld.Status, e.ObjectNew.Status)
+		},
+	}
+}

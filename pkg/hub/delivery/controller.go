@@ -1,0 +1,157 @@
+package delivery
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"k8s.io/client-go/metadata"
+	toolscache "k8s.io/client-go/tools/cache"
+	"k8s.io/client-go/util/workqueue"
+	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/cluster"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	logf "sigs.k8s.io/controller-runtime/pkg/log"
+	"sigs.k8s.io/controller-runtime/pkg/source"
+	mcmanager "sigs.k8s.io/multicluster-runtime/pkg/manager"
+	"sigs.k8s.io/multicluster-runtime/pkg/multicluster"
+	mcreconcile "sigs.k8s.io/multicluster-runtime/pkg/reconcile"
+
+	"github.com/example/myapp-hub/pkg/agent/apply"
+)
+
+// workers is how many requests are worked on at the same time. A worker waits
+// for one answer of one member at the most, and a member can hold only its slots.
+const workers = 128
+
+// Session is what delivery needs of a Push member's connection.
+type Session interface {
+	cluster.Cluster
+	// Metadata is the client that writes to the member.
+	Metadata() metadata.Interface
+	// Suspect says that a request found the member silent.
+	Suspect()
+}
+
+// Controller is the multicluster controller of deliveries. It is a
+// controller-runtime controller of multicluster requests with an Engage of its
+// own, which never blocks and leaves nothing behind when a member's connection
+// ends.
+type Controller struct {
+	controller.TypedController[mcreconcile.Request]
+	reconciler *Reconciler
+	hub        cache.Cache
+	// started is closed once queue is set.
+	started chan struct{}
+	queue   workqueue.TypedRateLimitingInterface[mcreconcile.Request]
+}
+
+var _ mcmanager.Runnable = (*Controller)(nil)
+
+// Setup adds the controller to the manager. ready is a source that is synced
+// when decisions may be made.
+func Setup(mgr mcmanager.Manager, r *Reconciler, ready source.TypedSource[mcreconcile.Request]) error {
+	local := mgr.GetLocalManager()
+	r.gates = newGates()
+	c := &Controller{reconciler: r, hub: local.GetCache(), started: make(chan struct{})}
+	r.requeue = func(req mcreconcile.Request) { c.queue.Add(req) }
+
+	inner, err := controller.NewTypedUnmanaged("delivery", controller.TypedOptions[mcreconcile.Request]{
+		Reconciler:              r,
+		MaxConcurrentReconciles: workers,
+		NeedLeaderElection:      ptr.To(true),
+		RecoverPanic:            ptr.To(true),
+		UsePriorityQueue:        ptr.To(true),
+		CacheSyncTimeout:        2 * time.Minute,
+		RateLimiter:             workqueue.NewTypedItemExponentialFailureRateLimiter[mcreconcile.Request](50*time.Millisecond, 30*time.Second),
+		Logger:                  local.GetLogger(),
+	})
+	if err != nil {
+		return fmt.Errorf("making the delivery controller: %w", err)
+	}
+	c.TypedController = inner
+	for _, src := range append(c.sources(), ready) {
+		if err := inner.Watch(src); err != nil {
+			return fmt.Errorf("watching %v for deliveries: %w", src, err)
+		}
+	}
+	registerMetrics(r.gates)
+	return mgr.Add(c)
+}
+
+// Engage takes up work on a member whose connection has come up. It returns at
+// once; discovery, informers and the first sync run in the connection's context.
+func (c *Controller) Engage(ctx context.Context, name multicluster.ClusterName, cl cluster.Cluster) error {
+	session, ok := cl.(Session)
+	if !ok {
+		return fmt.Errorf("member %s: a %T is not a session", name, cl)
+	}
+	go c.serve(ctx, string(name), session)
+	return nil
+}
+
+// serve lets requests work on the member once its cache has synced, until the
+// connection ends.
+func (c *Controller) serve(ctx context.Context, member string, session Session) {
+	log := c.GetLogger().WithValues("member", member)
+	select {
+	case <-c.started:
+	case <-ctx.Done():
+		return
+	}
+	if err := c.watchMember(ctx, member, session); err != nil {
+		if ctx.Err() == nil {
+			log.Error(err, "Cannot watch the member")
+			session.Suspect()
+		}
+		return
+	}
+	l := &link{
+		suspect: session.Suspect,
+		engine:  apply.New(session.GetCache(), session.Metadata(), session.GetRESTMapper(), member),
+	}
+	for _, req := range c.reconciler.gates.open(member, l) {
+		c.queue.Add(req)
+	}
+	c.enqueuePlaced(ctx, member, c.queue)
+	log.V(1).Info("Member can be worked on")
+	<-ctx.Done()
+	c.reconciler.gates.close(member, l)
+}
+
+// watchMember starts the informers the engine reads and waits for their sync.
+func (c *Controller) watchMember(ctx context.Context, member string, session Session) error {
+	if err := apply.Index(ctx, session.GetCache()); err != nil {
+		return err
+	}
+	var synced []toolscache.InformerSynced
+	for _, object := range apply.Watched() {
+		informer, err := session.GetCache().GetInformer(ctx, object, cache.BlockUntilSynced(false))
+		if err != nil {
+			return fmt.Errorf("starting the informer of %T: %w", object, err)
+		}
+		registration, err := informer.AddEventHandler(c.memberEvents(member))
+		if err != nil {
+			return fmt.Errorf("watching %T: %w", object, err)
+		}
+		synced = append(synced, registration.HasSynced)
+	}
+	if !toolscache.WaitForCacheSync(ctx.Done(), synced...) {
+		return ctx.Err()
+	}
+	return nil
+}
+
+// enqueuePlaced enqueues every app that has a row for the member.
+func (c *Controller) enqueuePlaced(ctx context.Context, member string, q workqueue.TypedRateLimitingInterface[mcreconcile.Request]) {
+	apps, err := PlacedOn(ctx, c.hub, member)
+	if err != nil {
+		logf.FromContext(ctx).Error(err, "Cannot list the apps of a member", "member", member)
+		return
+	}
+	for i := range apps {
+		q.Add(request(member, client.ObjectKeyFromObject(&apps[i])))
+	}
+}

@@ -1,0 +1,125 @@
+package delivery
+
+import (
+	"sync"
+
+	mcreconcile "sigs.k8s.io/multicluster-runtime/pkg/reconcile"
+
+	"github.com/example/myapp-hub/pkg/agent/apply"
+)
+
+// slotsPerMember is how many requests work on one member at the same time.
+const slotsPerMember = 8
+
+// link is a Push member that can be worked on: connected, and its cache synced.
+type link struct {
+	engine *apply.Engine
+	// suspect tells the connection that a request found the member silent.
+	suspect func()
+}
+
+// gates decides for each member whether a request may work on it now. It does
+// no I/O and never waits.
+type gates struct {
+	mu      sync.Mutex
+	members map[string]*gate
+}
+
+type gate struct {
+	link   *link // nil while the member cannot be worked on
+	busy   int
+	parked map[mcreconcile.Request]struct{}
+}
+
+func newGates() *gates { return &gates{members: map[string]*gate{}} }
+
+func (g *gates) at(member string) *gate {
+	if g.members[member] == nil {
+		g.members[member] = &gate{parked: map[mcreconcile.Request]struct{}{}}
+	}
+	return g.members[member]
+}
+
+// enter takes a slot of the request's member. Without one the request is parked
+// and nil is returned.
+func (g *gates) enter(req mcreconcile.Request) *link {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	gate := g.at(string(req.ClusterName))
+	if gate.link == nil || gate.busy >= slotsPerMember {
+		gate.parked[req] = struct{}{}
+		return nil
+	}
+	gate.busy++
+	return gate.link
+}
+
+// leave gives the slot back and returns a parked request that may now be tried.
+func (g *gates) leave(member string) (mcreconcile.Request, bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	gate := g.at(member)
+	gate.busy--
+	defer g.forgetIdle(member)
+	if gate.link == nil {
+		return mcreconcile.Request{}, false
+	}
+	for req := range gate.parked {
+		delete(gate.parked, req)
+		return req, true
+	}
+	return mcreconcile.Request{}, false
+}
+
+// open lets requests work on a member and returns those that were parked.
+func (g *gates) open(member string, l *link) []mcreconcile.Request {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	gate := g.at(member)
+	gate.link = l
+	parked := make([]mcreconcile.Request, 0, len(gate.parked))
+	for req := range gate.parked {
+		parked = append(parked, req)
+	}
+	clear(gate.parked)
+	return parked
+}
+
+// close ends work on a member, unless another link has taken the place of l.
+func (g *gates) close(member string, l *link) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	gate := g.at(member)
+	if gate.link == l {
+		gate.link = nil
+	}
+	g.forgetIdle(member)
+}
+
+// drop forgets a parked request that has nothing left to do.
+func (g *gates) drop(req mcreconcile.Request) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if gate := g.members[string(req.ClusterName)]; gate != nil {
+		delete(gate.parked, req)
+		g.forgetIdle(string(req.ClusterName))
+	}
+}
+
+// parked is the number of parked requests.
+func (g *gates) parked() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	n := 0
+	for _, gate := range g.members {
+		n += len(gate.parked)
+	}
+	return n
+}
+
+// forgetIdle drops the entry of a member that holds nothing. The lock is held.
+func (g *gates) forgetIdle(member string) {
+	if gate := g.members[member]; gate.link == nil && gate.busy == 0 && len(gate.parked) == 0 {
+		delete(g.members, member)
+	}
+}

@@ -1,0 +1,174 @@
+package delivery
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	v1 "github.com/example/myapp-hub/api/v1"
+	"github.com/example/myapp-hub/pkg/agent/apply"
+	"github.com/example/myapp-hub/pkg/hub/aggregate"
+	"github.com/example/myapp-hub/pkg/manifest"
+)
+
+// retryStale is when to look again after the cache was found to be behind.
+const retryStale = 200 * time.Millisecond
+
+// pull carries an order to a Pull member: it keeps the Work in its mailbox.
+func (r *Reconciler) pull(ctx context.Context, o order) (reconcile.Result, error) {
+	work, err := r.work(ctx, o)
+	if err != nil {
+		return reconcile.Result{}, err
+	}
+	switch {
+	case o.row == nil || o.row.State == v1.PlacementStray:
+		r.reportStray(o, work != nil && work.Status.State != v1.FeedbackRemoved)
+		return reconcile.Result{}, nil
+	case o.row.State == v1.PlacementRemoving:
+		return r.pullRemoval(ctx, o, work)
+	default:
+		return r.pullApply(ctx, o, work)
+	}
+}
+
+// work is the app's Work in the member's mailbox as the cache shows it, nil if
+// there is none.
+func (r *Reconciler) work(ctx context.Context, o order) (*v1.Work, error) {
+	work := &v1.Work{}
+	err := r.Hub.Get(ctx, workKey(o), work)
+	if apierrors.IsNotFound(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading the Work of %s for %s: %w", o.key(), o.member, err)
+	}
+	return work, nil
+}
+
+func workKey(o order) types.NamespacedName {
+	return types.NamespacedName{Namespace: v1.MailboxNamespace(o.member), Name: v1.WorkName(o.app.Namespace, o.app.Name, o.app.UID)}
+}
+
+func (r *Reconciler) pullApply(ctx context.Context, o order, work *v1.Work) (reconcile.Result, error) {
+	manifests, err := r.manifests(ctx, o)
+	if err != nil {
+		return reconcile.Result{}, err
+	}
+	hash := manifest.SetHash(manifests)
+	if work != nil && work.Spec.State == v1.WorkPresent && work.Spec.ContentHash == hash {
+		r.report(o, aggregate.Report{Feedback: believed(work, hash)})
+		return reconcile.Result{}, nil
+	}
+	if o.held() {
+		r.report(o, aggregate.Report{Feedback: v1.Feedback{State: v1.FeedbackProgressing, Reason: v1.ReasonPaused, Message: "spec.paused is true"}})
+		return reconcile.Result{}, nil
+	}
+	spec := v1.WorkSpec{State: v1.WorkPresent, ContentHash: hash, DeletionPolicy: o.app.Spec.DeletionPolicy}
+	for _, m := range manifests {
+		spec.Manifests = append(spec.Manifests, runtime.RawExtension{Raw: m.Raw})
+	}
+	return r.writeWork(ctx, o, work, spec)
+}
+
+// believed is the agent's feedback, as far as it is about the Work's spec of now.
+func believed(work *v1.Work, hash string) v1.Feedback {
+	f := work.Status.Feedback
+	if work.Status.ObservedGeneration != work.Generation || f.AppliedHash != hash && f.State != v1.FeedbackFailed {
+		f.State, f.AppliedHash = v1.FeedbackProgressing, ""
+		f.Reason, f.Message = v1.ReasonUpdating, "in the mailbox; the agent has not applied it yet"
+	}
+	return f
+}
+
+// pullRemoval orders the agent to remove the app, and deletes the Work once the
+// agent has confirmed. A Work that is missing means nothing: the order is given
+// again.
+func (r *Reconciler) pullRemoval(ctx context.Context, o order, work *v1.Work) (reconcile.Result, error) {
+	if o.held() {
+		return reconcile.Result{}, nil
+	}
+	if r.removed(o) {
+		return reconcile.Result{}, r.deleteWork(ctx, work)
+	}
+	if work == nil || work.Spec.State != v1.WorkRemoved || work.Spec.DeletionPolicy != o.app.Spec.DeletionPolicy {
+		confirmed, err := r.confirmRemoval(ctx, o)
+		if err != nil || !confirmed {
+			return reconcile.Result{}, err
+		}
+		return r.writeWork(ctx, o, work, v1.WorkSpec{State: v1.WorkRemoved, DeletionPolicy: o.app.Spec.DeletionPolicy})
+	}
+	feedback := work.Status.Feedback
+	if work.Status.ObservedGeneration != work.Generation {
+		feedback = v1.Feedback{State: v1.FeedbackRemoving, Reason: v1.ReasonRemoving, Message: "the agent has not taken up the removal yet"}
+	}
+	if feedback.State == v1.FeedbackRemoved {
+		if err := r.deleteWork(ctx, work); err != nil {
+			return reconcile.Result{}, err
+		}
+	}
+	r.report(o, aggregate.Report{Feedback: feedback})
+	return reconcile.Result{}, nil
+}
+
+// writeWork creates or updates the Work. The cache may be behind our own last
+// write; then the write fails, and the request comes back.
+func (r *Reconciler) writeWork(ctx context.Context, o order, work *v1.Work, spec v1.WorkSpec) (reconcile.Result, error) {
+	spec.HubID = r.HubID
+	spec.App = v1.AppReference{Namespace: o.app.Namespace, Name: o.app.Name, UID: o.app.UID, Generation: o.app.Generation}
+	ctx, cancel := context.WithTimeout(ctx, apply.RequestTimeout)
+	defer cancel()
+	var err error
+	if work == nil {
+		key := workKey(o)
+		err = r.Hub.Create(ctx, &v1.Work{
+			ObjectMeta: metav1.ObjectMeta{Namespace: key.Namespace, Name: key.Name, Labels: map[string]string{v1.LabelManagedBy: v1.ManagedBy}},
+			Spec:       spec,
+		}, client.FieldOwner(v1.FieldManager))
+	} else {
+		updated := work.DeepCopy()
+		updated.Spec = spec
+		err = r.Hub.Update(ctx, updated, client.FieldOwner(v1.FieldManager))
+	}
+	if apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err) {
+		return reconcile.Result{RequeueAfter: retryStale}, nil
+	}
+	if err != nil {
+		return reconcile.Result{}, fmt.Errorf("writing the Work of %s for %s: %w", o.key(), o.member, err)
+	}
+	state, reason := v1.FeedbackProgressing, v1.ReasonUpdating
+	if spec.State == v1.WorkRemoved {
+		state, reason = v1.FeedbackRemoving, v1.ReasonRemoving
+	}
+	last, _ := r.Reports.get(o.app.UID, o.member)
+	last.State, last.AppliedHash, last.Reason, last.Message, last.Stray = state, "", reason, "in the mailbox; the agent has not taken it up yet", false
+	r.report(o, last)
+	return reconcile.Result{}, nil
+}
+
+// deleteWork deletes exactly the Work that was read.
+func (r *Reconciler) deleteWork(ctx context.Context, work *v1.Work) error {
+	if work == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, apply.RequestTimeout)
+	defer cancel()
+	err := r.Hub.Delete(ctx, work, client.Preconditions{UID: &work.UID, ResourceVersion: &work.ResourceVersion})
+	if err = client.IgnoreNotFound(err); err != nil {
+		return fmt.Errorf("deleting the confirmed Work %s/%s: %w", work.Namespace, work.Name, err)
+	}
+	return nil
+}
+
+// workOrder maps a Work to the request it belongs to.
+func workOrder(work *v1.Work) (member string, app types.NamespacedName, ok bool) {
+	member, ok = strings.CutPrefix(work.Namespace, v1.MailboxPrefix)
+	return member, types.NamespacedName{Namespace: work.Spec.App.Namespace, Name: work.Spec.App.Name}, ok
+}

@@ -1,0 +1,82 @@
+package delivery
+
+import (
+	"maps"
+	"sync"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/example/myapp-hub/pkg/hub/aggregate"
+)
+
+// Reports holds the last report of every app on every member, in memory: after
+// a restart the members say everything again. It is safe for concurrent use.
+type Reports struct {
+	mu     sync.Mutex
+	byApp  map[types.UID]map[string]aggregate.Report
+	notify func(types.NamespacedName)
+}
+
+// NewReports makes an empty store.
+func NewReports() *Reports {
+	return &Reports{byApp: map[types.UID]map[string]aggregate.Report{}}
+}
+
+// OnChange sets who is told when a report of an app changes.
+func (r *Reports) OnChange(notify func(app types.NamespacedName)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.notify = notify
+}
+
+// Of gives the reports of an app by member.
+func (r *Reports) Of(app types.UID) map[string]aggregate.Report {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return maps.Clone(r.byApp[app])
+}
+
+// Forget drops the reports of an app that has left every member.
+func (r *Reports) Forget(app types.UID) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.byApp, app)
+}
+
+// ForgetMember drops one report, once its row is gone.
+func (r *Reports) ForgetMember(app types.UID, member string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.byApp[app], member)
+	if len(r.byApp[app]) == 0 {
+		delete(r.byApp, app)
+	}
+}
+
+func (r *Reports) get(app types.UID, member string) (aggregate.Report, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	report, ok := r.byApp[app][member]
+	return report, ok
+}
+
+// put stores a report and tells about it if it is news.
+func (r *Reports) put(app types.UID, key types.NamespacedName, member string, report aggregate.Report) {
+	if notify := r.store(app, member, report); notify != nil {
+		notify(key)
+	}
+}
+
+// store returns who is to be told, nil if the report is no news.
+func (r *Reports) store(app types.UID, member string, report aggregate.Report) func(types.NamespacedName) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.byApp[app] == nil {
+		r.byApp[app] = map[string]aggregate.Report{}
+	}
+	if old, ok := r.byApp[app][member]; ok && old == report {
+		return nil
+	}
+	r.byApp[app][member] = report
+	return r.notify
+}

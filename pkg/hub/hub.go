@@ -1,0 +1,195 @@
+package hub
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
+	"k8s.io/utils/clock"
+	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/healthz"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+	"sigs.k8s.io/controller-runtime/pkg/metrics/filters"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	mcmanager "sigs.k8s.io/multicluster-runtime/pkg/manager"
+	mcreconcile "sigs.k8s.io/multicluster-runtime/pkg/reconcile"
+
+	v1 "github.com/example/myapp-hub/api/v1"
+	"github.com/example/myapp-hub/pkg/agent/apply"
+	"github.com/example/myapp-hub/pkg/consistency"
+	"github.com/example/myapp-hub/pkg/hub/app"
+	"github.com/example/myapp-hub/pkg/hub/delivery"
+	"github.com/example/myapp-hub/pkg/hub/members"
+)
+
+// shutdownTimeout is how long requests under way may take when the hub stops.
+const shutdownTimeout = 10 * time.Second
+
+// Run runs the hub until ctx ends or it loses its Lease. The process must exit
+// when it returns.
+func Run(ctx context.Context, o Options) error {
+	if err := o.Validate(); err != nil {
+		return err
+	}
+	scheme, err := newScheme()
+	if err != nil {
+		return err
+	}
+	config := rest.CopyConfig(o.Config)
+	config.QPS = -1 // API priority and fairness does the rest.
+	direct, err := client.New(config, client.Options{Scheme: scheme})
+	if err != nil {
+		return fmt.Errorf("making a client for the hub: %w", err)
+	}
+	id, err := hubID(ctx, direct, o.Namespace)
+	if err != nil {
+		return err
+	}
+
+	provider, err := members.New(members.Options{
+		Namespace:    o.Namespace,
+		Mapper:       apply.Mapper,
+		CacheOptions: func(member string) cache.Options { return apply.CacheOptions(id, member) },
+		Log:          o.Log.WithName("members"),
+	})
+	if err != nil {
+		return fmt.Errorf("making the members: %w", err)
+	}
+	mgr, err := mcmanager.New(config, provider, managerOptions(o, scheme))
+	if err != nil {
+		return fmt.Errorf("making the manager: %w", err)
+	}
+	if err := setup(ctx, mgr, provider, id); err != nil {
+		return err
+	}
+	o.Log.Info("Starting the hub", "hubID", id, "namespace", o.Namespace)
+	return mgr.Start(ctx)
+}
+
+// setup adds the hub's controllers: who the members are, what is decided about
+// apps, and how decisions reach the members.
+func setup(ctx context.Context, mgr mcmanager.Manager, provider *members.Provider, id string) error {
+	local := mgr.GetLocalManager()
+	if err := delivery.AddIndexes(ctx, local.GetFieldIndexer()); err != nil {
+		return err
+	}
+	if err := app.AddIndexes(ctx, local.GetFieldIndexer()); err != nil {
+		return err
+	}
+	if err := provider.SetupWithManager(local); err != nil {
+		return fmt.Errorf("setting up members: %w", err)
+	}
+	reports := delivery.NewReports()
+	decisions := &app.Reconciler{Client: local.GetClient(), Live: local.GetAPIReader(), Reports: reports, Clock: clock.RealClock{}}
+	if err := app.Setup(local, decisions, reports.OnChange, barrier[reconcile.Request](local)); err != nil {
+		return err
+	}
+	deliveries := &delivery.Reconciler{Hub: local.GetClient(), Live: local.GetAPIReader(), HubID: id, Reports: reports}
+	if err := delivery.Setup(mgr, deliveries, barrier[mcreconcile.Request](local)); err != nil {
+		return err
+	}
+	return addChecks(local)
+}
+
+func managerOptions(o Options, scheme *runtime.Scheme) manager.Options {
+	return manager.Options{
+		Scheme: scheme,
+		Logger: o.Log,
+		Cache:  cache.Options{ByObject: cacheByObject(o.Namespace), ReaderFailOnMissingInformer: true},
+		Metrics: metricsserver.Options{
+			BindAddress:    o.MetricsBindAddress,
+			SecureServing:  true,
+			FilterProvider: filters.WithAuthenticationAndAuthorization,
+		},
+		HealthProbeBindAddress:        o.HealthProbeBindAddress,
+		LeaderElection:                o.LeaderElection.Enabled,
+		LeaderElectionID:              "myapp-hub",
+		LeaderElectionNamespace:       o.Namespace,
+		LeaderElectionReleaseOnCancel: true,
+		LeaseDuration:                 &o.LeaderElection.LeaseDuration,
+		RenewDeadline:                 &o.LeaderElection.RenewDeadline,
+		RetryPeriod:                   &o.LeaderElection.RetryPeriod,
+		GracefulShutdownTimeout:       ptr.To(shutdownTimeout),
+	}
+}
+
+// cacheByObject limits the hub's cache to what it reads.
+func cacheByObject(namespace string) map[client.Object]cache.ByObject {
+	byObject := members.CacheByObject(namespace)
+	ours := labels.SelectorFromSet(labels.Set{v1.LabelManagedBy: v1.ManagedBy})
+	light := cache.TransformStripManagedFields()
+	maps.Copy(byObject, map[client.Object]cache.ByObject{
+		&v1.MyApp{}:                  {Transform: light},
+		&v1.MemberCluster{}:          {Transform: light},
+		&v1.Work{}:                   {Transform: light},
+		&appsv1.ControllerRevision{}: {Label: ours, Transform: light},
+	})
+	return byObject
+}
+
+func barrier[request comparable](mgr manager.Manager) *consistency.Barrier[request] {
+	return &consistency.Barrier[request]{
+		Kind:   v1.GroupVersion.WithKind("MyApp"),
+		New:    func() client.Object { return &v1.MyApp{} },
+		Live:   mgr.GetAPIReader(),
+		Cached: mgr.GetCache(),
+	}
+}
+
+// addChecks makes the hub healthy while it runs, and ready once its cache has
+// synced. Members have no part in it: an unreachable one must not stop the hub.
+func addChecks(mgr manager.Manager) error {
+	var synced atomic.Bool
+	ready := func(*http.Request) error {
+		if !synced.Load() {
+			return errors.New("the hub's cache has not synced yet")
+		}
+		return nil
+	}
+	waitForSync := everywhere{func(ctx context.Context) error {
+		synced.Store(mgr.GetCache().WaitForCacheSync(ctx))
+		<-ctx.Done()
+		return nil
+	}}
+	if err := mgr.Add(waitForSync); err != nil {
+		return fmt.Errorf("adding the readiness check: %w", err)
+	}
+	if err := mgr.AddReadyzCheck("cache", ready); err != nil {
+		return fmt.Errorf("adding the readiness check: %w", err)
+	}
+	if err := mgr.AddHealthzCheck("ping", healthz.Ping); err != nil {
+		return fmt.Errorf("adding the health check: %w", err)
+	}
+	return nil
+}
+
+// everywhere is a runnable of leaders and followers alike.
+type everywhere struct {
+	manager.RunnableFunc
+}
+
+// NeedLeaderElection implements manager.LeaderElectionRunnable.
+func (everywhere) NeedLeaderElection() bool { return false }
+
+func newScheme() (*runtime.Scheme, error) {
+	scheme := runtime.NewScheme()
+	if err := clientgoscheme.AddToScheme(scheme); err != nil {
+		return nil, fmt.Errorf("adding Kubernetes types: %w", err)
+	}
+	if err := v1.AddToScheme(scheme); err != nil {
+		return nil, fmt.Errorf("adding MyApp Hub types: %w", err)
+	}
+	return scheme, nil
+}

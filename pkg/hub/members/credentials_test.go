@@ -1,0 +1,144 @@
+package members
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/pem"
+	"errors"
+	"math/big"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// pair is a self-signed certificate and its key in PEM form.
+func pair(t *testing.T) (cert, key string) {
+	t.Helper()
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &private.PublicKey, private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw, err := x509.MarshalECPrivateKey(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})),
+		string(pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: raw}))
+}
+
+func b64(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) }
+
+// kubeconfig puts the lines of a cluster and of a user into a file.
+func kubeconfig(cluster, user string) string {
+	indent := func(s string) string { return "    " + strings.ReplaceAll(s, "\n", "\n    ") + "\n" }
+	return "apiVersion: v1\nkind: Config\ncurrent-context: here\n" +
+		"contexts:\n- name: here\n  context: {cluster: c, user: u}\n" +
+		"clusters:\n- name: c\n  cluster:\n" + indent(cluster) +
+		"users:\n- name: u\n  user:\n" + indent(user)
+}
+
+const secretToken = "s3cr3t-t0k3n"
+
+func TestParseKubeconfigRefuses(t *testing.T) {
+	cert, key := pair(t)
+	_, otherKey := pair(t)
+	server := "server: https://eu-1.example.com:6443\n"
+	cluster := server + "certificate-authority-data: " + b64(cert)
+	token := "token: " + secretToken
+	good := kubeconfig(cluster, token)
+
+	tests := []struct {
+		name, reason, data, field string
+	}{
+		{"empty", "nothing to connect with", " \n", "kubeconfig"},
+		{"not YAML", "the decoder's error could quote the input", "token: " + secretToken + "\n\t- {", "kubeconfig"},
+		{"wrong type", "the decoder's error could quote the input", "clusters: " + secretToken, "kubeconfig"},
+		{"other kind", "any YAML parses", strings.Replace(good, "kind: Config", "kind: Pod", 1), "kind"},
+		{"no current-context", "guessing may choose another cluster", strings.Replace(good, "current-context: here\n", "", 1), "current-context"},
+		{"unknown current-context", "it names nothing", strings.Replace(good, "current-context: here", "current-context: gone", 1), "current-context"},
+		{"two such contexts", "tools differ in which one counts", strings.Replace(good, "contexts:\n", "contexts:\n- name: here\n  context: {cluster: x, user: y}\n", 1), "current-context"},
+		{"unknown cluster", "it names nothing", strings.Replace(good, "{cluster: c,", "{cluster: x,", 1), "context.cluster"},
+		{"two such clusters", "tools differ in which one counts", strings.Replace(good, "\nclusters:\n", "\nclusters:\n- name: c\n  cluster: {}\n", 1), "context.cluster"},
+		{"unknown user", "it names nothing", strings.Replace(good, "user: u}", "user: x}", 1), "context.user"},
+		{"two such users", "tools differ in which one counts", strings.Replace(good, "\nusers:\n", "\nusers:\n- name: u\n  user: {}\n", 1), "context.user"},
+		{"http", "the credential would go in clear", kubeconfig(strings.Replace(cluster, "https", "http", 1), token), "cluster.server"},
+		{"no server", "client-go would take localhost", kubeconfig("certificate-authority-data: "+b64(cert), token), "cluster.server"},
+		{"bare host", "client-go would take http", kubeconfig(strings.Replace(cluster, "https://", "", 1), token), "cluster.server"},
+		{"user in server", "a password in a URL gets into messages", kubeconfig(strings.Replace(cluster, "https://", "https://joe:"+secretToken+"@", 1), token), "cluster.server"},
+		{"insecure", "anybody could answer", kubeconfig(server+"insecure-skip-tls-verify: true", token), "cluster.insecure-skip-tls-verify"},
+		{"CA file", "the hub's files are not the user's", kubeconfig(server+"certificate-authority: /etc/ca.crt", token), "cluster.certificate-authority"},
+		{"proxy", "the credential would go to another host", kubeconfig(cluster+"\nproxy-url: http://proxy", token), "cluster.proxy-url"},
+		{"no CA", "system roots are not enough", kubeconfig(strings.TrimSpace(server), token), "cluster.certificate-authority-data"},
+		{"CA is no certificate", "the pool would be empty", kubeconfig(server+"certificate-authority-data: "+b64("no"), token), "cluster.certificate-authority-data"},
+		{"exec", "it would run a program on the hub", kubeconfig(cluster, "exec: {command: sh, apiVersion: v1}"), "user.exec"},
+		{"auth-provider", "it would run code with the user's settings", kubeconfig(cluster, "auth-provider: {name: oidc}"), "user.auth-provider"},
+		{"certificate file", "the hub's files are not the user's", kubeconfig(cluster, "client-certificate: /tmp/c"), "user.client-certificate"},
+		{"key file", "the hub's files are not the user's", kubeconfig(cluster, "client-key: /tmp/k"), "user.client-key"},
+		{"token file", "it could be the hub's own token", kubeconfig(cluster, token+"\ntokenFile: /var/run/secrets/token"), "user.tokenFile"},
+		{"impersonated user", "needs a right that no member should give", kubeconfig(cluster, token+"\nas: admin"), "user.as"},
+		{"impersonated UID", "as above", kubeconfig(cluster, token+"\nas-uid: x"), "user.as-uid"},
+		{"impersonated groups", "as above", kubeconfig(cluster, token+"\nas-groups: [x]"), "user.as-groups"},
+		{"impersonated extra", "as above", kubeconfig(cluster, token+"\nas-user-extra: {a: [b]}"), "user.as-user-extra"},
+		{"password", "no API server takes it any more", kubeconfig(cluster, "username: joe\npassword: "+secretToken), "user.username"},
+		{"token with line break", "it cannot be a header", kubeconfig(cluster, "token: |\n  "+secretToken+"\n"), "user.token"},
+		{"no credential", "it would be anonymous", kubeconfig(cluster, "{}"), "user"},
+		{"certificate without key", "half a credential", kubeconfig(cluster, "client-certificate-data: "+b64(cert)), "user.client-key-data"},
+		{"key without certificate", "half a credential", kubeconfig(cluster, "client-key-data: "+b64(key)), "user.client-certificate-data"},
+		{"foreign key", "the handshake would fail", kubeconfig(cluster, "client-certificate-data: "+b64(cert)+"\nclient-key-data: "+b64(otherKey)), "user.client-certificate-data"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			cfg, err := ParseKubeconfig([]byte(tt.data))
+			var refused *RefusedError
+			if !errors.As(err, &refused) || cfg != nil {
+				t.Fatalf("ParseKubeconfig: got %v, %v; want it refused: %s", cfg, err, tt.reason)
+			}
+			if refused.Field != tt.field || refused.Remedy == "" {
+				t.Errorf("got field %q and remedy %q; want field %q: %s", refused.Field, refused.Remedy, tt.field, tt.reason)
+			}
+			for _, secret := range []string{secretToken, b64(key), b64(otherKey), b64(cert), "eu-1.example.com"} {
+				if strings.Contains(err.Error(), secret) {
+					t.Errorf("the error quotes the kubeconfig: %v", err)
+				}
+			}
+		})
+	}
+}
+
+func TestParseKubeconfigAccepts(t *testing.T) {
+	cert, key := pair(t)
+	cluster := "server: https://eu-1.example.com:6443/k8s\ncertificate-authority-data: " + b64(cert)
+	unused := "\n- name: other\n  user: {exec: {command: sh}}\n"
+	tests := []struct {
+		name, reason, data, token, serverName string
+		certificate                           bool
+	}{
+		{"token", "a ServiceAccount", kubeconfig(cluster, "token: "+secretToken), secretToken, "", false},
+		{"certificate", "an admin.conf", kubeconfig(cluster, "client-certificate-data: "+b64(cert)+"\nclient-key-data: "+b64(key)), "", "", true},
+		{"server name", "an address that is not in the certificate", kubeconfig(cluster+"\ntls-server-name: kubernetes", "token: "+secretToken), secretToken, "kubernetes", false},
+		{"unused user", "only the current context counts", kubeconfig(cluster, "token: "+secretToken) + unused, secretToken, "", false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			cfg, err := ParseKubeconfig([]byte(tt.data))
+			if err != nil {
+				t.Fatalf("ParseKubeconfig: %v; want it accepted: %s", err, tt.reason)
+			}
+			got := []any{cfg.Host, cfg.BearerToken, cfg.ServerName, string(cfg.CAData), len(cfg.CertData) > 0, cfg.QPS, cfg.UserAgent, cfg.Timeout}
+			want := []any{"https://eu-1.example.com:6443/k8s", tt.token, tt.serverName, cert, tt.certificate, float32(-1), "myapp-hub", time.Duration(0)}
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("configuration (-want +got):\n%s", diff)
+			}
+		})
+	}
+}

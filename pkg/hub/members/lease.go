@@ -1,0 +1,87 @@
+package members
+
+import (
+	"time"
+
+	coordinationv1 "k8s.io/api/coordination/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	v1 "github.com/example/myapp-hub/api/v1"
+)
+
+// heartbeatTimeout is how long the hub waits for a renewal. Agents renew every
+// 10 s, so three may be lost.
+const heartbeatTimeout = 40 * time.Second
+
+// heartbeat is what the hub has seen of a Pull member's Lease. Clocks of
+// members are not trusted: what counts is when a change of renewTime was seen,
+// by the hub's clock, as in leader election.
+type heartbeat struct {
+	// since is when the silence began: at the first look or the last renewal seen.
+	since time.Time
+	// heard is the last renewal that was seen to happen; zero before the first.
+	heard time.Time
+	// renewal is the last renewTime seen, by the member's clock; zero for none.
+	renewal time.Time
+}
+
+// observe takes in the Lease, which is nil when there is none.
+//
+// The first look is no renewal, the agent may have been dead for days; but a
+// Lease that appears after a look without one is.
+func (h heartbeat) observe(lease *coordinationv1.Lease, now time.Time) heartbeat {
+	renewal := time.Time{}
+	if lease != nil && lease.Spec.RenewTime != nil {
+		renewal = lease.Spec.RenewTime.Time
+	}
+	switch {
+	case h.since.IsZero():
+		return heartbeat{since: now, renewal: renewal}
+	case renewal.IsZero() || renewal.Equal(h.renewal):
+		return h
+	}
+	return heartbeat{since: now, heard: now, renewal: renewal}
+}
+
+// lastHeard is when the agent was last heard of, zero when never. Before a
+// renewal was seen it is what the Lease says, but never the future.
+func (h heartbeat) lastHeard(now time.Time) time.Time {
+	if !h.heard.IsZero() {
+		return h.heard
+	}
+	if h.renewal.After(now) {
+		return now
+	}
+	return h.renewal
+}
+
+// decide says how the member is doing, and when to look again (0: on the next
+// event only). persisted is the Ready condition as it is, or nil.
+//
+//	renewed within 40 s                 True
+//	silent for 40 s                     Unknown, HeartbeatMissing
+//	seen, no renewal yet (restart)      as it is, until 40 s after the first look
+//	no Lease, was never ready           Unknown, AwaitingAgent
+//	no Lease, was ready                 as "seen, no renewal yet"
+func (h heartbeat) decide(member string, persisted *metav1.Condition, now time.Time) (*metav1.Condition, time.Duration) {
+	left := h.since.Add(heartbeatTimeout).Sub(now)
+	switch {
+	case h.heard.IsZero() && h.renewal.IsZero() && !hadAgent(persisted):
+		return condition(metav1.ConditionUnknown, v1.ReasonAwaitingAgent,
+			"The agent has not reported yet: install it on the cluster with access to namespace "+v1.MailboxNamespace(member)+" of the hub."), 0
+	case left <= 0:
+		return condition(metav1.ConditionUnknown, v1.ReasonHeartbeatMissing,
+			"The agent has not renewed its Lease for 40 s: check the agent on the cluster and its way to the hub."), 0
+	case h.heard.IsZero():
+		return nil, left
+	}
+	return condition(metav1.ConditionTrue, v1.ReasonConnected, "The member answers."), left
+}
+
+func hadAgent(persisted *metav1.Condition) bool {
+	return persisted != nil && (persisted.Status == metav1.ConditionTrue || persisted.Reason == v1.ReasonHeartbeatMissing)
+}
+
+func condition(status metav1.ConditionStatus, reason, message string) *metav1.Condition {
+	return &metav1.Condition{Type: v1.ConditionReady, Status: status, Reason: reason, Message: message}
+}

@@ -1,0 +1,135 @@
+package members
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
+	rbacv1ac "k8s.io/client-go/applyconfigurations/rbac/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	v1 "github.com/example/myapp-hub/api/v1"
+)
+
+// mailbox is what there is of the place on the hub through which a Pull member
+// is served.
+type mailbox struct {
+	// conflict: the namespace exists and is not this member's mailbox.
+	conflict bool
+	// terminating: somebody is deleting the namespace; nothing can be made in it.
+	terminating    bool
+	namespace      bool
+	serviceAccount bool
+	roleBinding    bool
+}
+
+// mailboxLabels are on everything that makes up a mailbox.
+func mailboxLabels(member string) map[string]string {
+	return map[string]string{v1.LabelManagedBy: v1.ManagedBy, v1.LabelMember: member}
+}
+
+// observeMailbox reads the mailbox from the cache, which holds only what has
+// our labels. Only when the namespace is not there is the API server asked
+// whether a foreign one has the name.
+//
+// Nothing here refers to the MemberCluster as its owner: deleting a
+// MemberCluster must not take the mailbox with it.
+func (r *reconciler) observeMailbox(ctx context.Context, member string) (*mailbox, error) {
+	name := v1.MailboxNamespace(member)
+	namespace := partial(namespaceKind)
+	err := r.reader.Get(ctx, client.ObjectKey{Name: name}, namespace)
+	if apierrors.IsNotFound(err) {
+		namespace = partial(namespaceKind)
+		err = r.live.Get(ctx, client.ObjectKey{Name: name}, namespace)
+	}
+	if apierrors.IsNotFound(err) {
+		return &mailbox{}, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading namespace %s of member %s: %w", name, member, err)
+	}
+	m := &mailbox{
+		namespace:   true,
+		conflict:    !belongs(namespace, member),
+		terminating: !namespace.DeletionTimestamp.IsZero(),
+	}
+	if m.conflict {
+		return m, nil
+	}
+	key := client.ObjectKey{Namespace: name, Name: v1.AgentServiceAccount}
+	var errAccount, errBinding error
+	m.serviceAccount, errAccount = r.cached(ctx, key, partial(serviceAccountKind), member)
+	m.roleBinding, errBinding = r.cached(ctx, key, partial(roleBindingKind), member)
+	return m, errors.Join(errAccount, errBinding)
+}
+
+// cached is true when the object is in the cache and belongs to the member.
+func (r *reconciler) cached(ctx context.Context, key client.ObjectKey, object *metav1.PartialObjectMetadata, member string) (bool, error) {
+	err := r.reader.Get(ctx, key, object)
+	if apierrors.IsNotFound(err) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("reading %s %s of member %s: %w", object.Kind, key, member, err)
+	}
+	return belongs(object, member), nil
+}
+
+func belongs(object client.Object, member string) bool {
+	for key, value := range mailboxLabels(member) {
+		if object.GetLabels()[key] != value {
+			return false
+		}
+	}
+	return true
+}
+
+// ensureMailbox makes what is missing, which is nothing in steady state.
+//
+// The namespace is created, never applied: a foreign one that appeared in the
+// meantime must not be seized. What is in it is the hub's, so it is applied.
+func (r *reconciler) ensureMailbox(ctx context.Context, member string, m *mailbox) error {
+	if m.conflict || m.terminating {
+		return nil
+	}
+	name := v1.MailboxNamespace(member)
+	if !m.namespace {
+		namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: mailboxLabels(member)}}
+		// AlreadyExists is an error, too: the next look says whose it is.
+		if err := r.writer.Create(ctx, namespace, client.FieldOwner(v1.FieldManager)); err != nil {
+			return fmt.Errorf("creating the mailbox namespace %s of member %s: %w", name, member, err)
+		}
+	}
+	if !m.serviceAccount {
+		// Tokens are requested by name, never mounted.
+		account := corev1ac.ServiceAccount(v1.AgentServiceAccount, name).
+			WithLabels(mailboxLabels(member)).
+			WithAutomountServiceAccountToken(false)
+		if err := r.writer.Apply(ctx, account, client.FieldOwner(v1.FieldManager), client.ForceOwnership); err != nil {
+			return fmt.Errorf("applying ServiceAccount %s/%s of member %s: %w", name, v1.AgentServiceAccount, member, err)
+		}
+	}
+	if !m.roleBinding {
+		binding := rbacv1ac.RoleBinding(v1.AgentServiceAccount, name).
+			WithLabels(mailboxLabels(member)).
+			WithSubjects(rbacv1ac.Subject().WithKind(rbacv1.ServiceAccountKind).
+				WithNamespace(name).WithName(v1.AgentServiceAccount)).
+			WithRoleRef(rbacv1ac.RoleRef().WithAPIGroup(rbacv1.GroupName).
+				WithKind("ClusterRole").WithName(v1.AgentClusterRole))
+		if err := r.writer.Apply(ctx, binding, client.FieldOwner(v1.FieldManager), client.ForceOwnership); err != nil {
+			return fmt.Errorf("applying RoleBinding %s/%s of member %s: %w", name, v1.AgentServiceAccount, member, err)
+		}
+	}
+	return nil
+}
+
+func (m *mailbox) conflictCondition(member string) *metav1.Condition {
+	return condition(metav1.ConditionFalse, v1.ReasonNamespaceConflict, fmt.Sprintf(
+		"Namespace %s exists on the hub and is not the mailbox of this member: delete the namespace, or register the cluster under another name.",
+		v1.MailboxNamespace(member)))
+}

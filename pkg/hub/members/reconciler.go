@@ -1,0 +1,260 @@
+package members
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	coordinationv1 "k8s.io/api/coordination/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/resourceversion"
+	"k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	v1 "github.com/example/myapp-hub/api/v1"
+)
+
+const (
+	// conflictRecheck is how often a foreign namespace in the place of a mailbox
+	// is looked at: it has not our labels, so no event tells that it is gone.
+	conflictRecheck = time.Minute
+	// staleRecheck and staleLimit are for a cache that is behind the hub's own
+	// last write: how often to look, and when to go on regardless, because the
+	// API server may have been restored to a time before that write.
+	staleRecheck = time.Second
+	staleLimit   = 30 * time.Second
+	// retryConflict is the wait after somebody else's write came in between.
+	retryConflict = 200 * time.Millisecond
+)
+
+// reconciler keeps what the hub knows of each MemberCluster. It is the only
+// writer of MemberCluster.status.
+type reconciler struct {
+	namespace string
+	provider  *Provider
+	clock     clock.PassiveClock
+	reader    client.Reader // the hub's cache
+	live      client.Reader // the hub's API server
+	writer    client.Client
+	connected *prometheus.GaugeVec
+
+	mu       sync.Mutex
+	memories map[string]*memory
+}
+
+// memory is what is remembered of a MemberCluster between two reconciles. Only
+// the worker that has the member's key touches it.
+type memory struct {
+	uid       types.UID
+	secret    secretSeen
+	heartbeat heartbeat
+	// written is the resourceVersion of the last own status write.
+	written   string
+	writtenAt time.Time
+}
+
+// observed is everything a decision is made of.
+type observed struct {
+	member     *v1.MemberCluster
+	now        time.Time
+	credential *credential // Push only
+	connection ConnState   // Push only
+	current    bool        // Push only: the connection is that of the credential
+	mailbox    *mailbox    // Pull only
+	heartbeat  heartbeat   // Pull only
+}
+
+// decision is what to do and what to report.
+type decision struct {
+	// drop ends the connection, ensure opens or keeps one.
+	drop, ensure bool
+	// ready is the Ready condition to report; nil leaves it as it is.
+	ready *metav1.Condition
+	// heard is when the member was last heard of; zero when this process never did.
+	heard time.Time
+	// wake is when to look again without an event; 0 for never.
+	wake time.Duration
+}
+
+// Reconcile looks at one MemberCluster. In steady state it makes no request.
+func (r *reconciler) Reconcile(ctx context.Context, request reconcile.Request) (reconcile.Result, error) {
+	member := &v1.MemberCluster{}
+	if err := r.reader.Get(ctx, request.NamespacedName, member); apierrors.IsNotFound(err) {
+		r.forget(request.Name)
+		return reconcile.Result{}, nil
+	} else if err != nil {
+		return reconcile.Result{}, fmt.Errorf("reading MemberCluster %s: %w", request.Name, err)
+	}
+	m := r.remember(member)
+	if m.behind(member, r.clock.Now()) {
+		return reconcile.Result{RequeueAfter: staleRecheck}, nil
+	}
+
+	seen, err := r.observe(ctx, member, m)
+	if err != nil {
+		return reconcile.Result{}, err
+	}
+	plan := decide(seen)
+	actErr := r.act(ctx, seen, plan)
+	// What is known is reported also when acting failed.
+	result, reportErr := r.report(ctx, seen, plan, m)
+	return result, errors.Join(actErr, reportErr)
+}
+
+func (r *reconciler) observe(ctx context.Context, member *v1.MemberCluster, m *memory) (observed, error) {
+	seen := observed{member: member, now: r.clock.Now()}
+	var err error
+	if member.Spec.Mode == v1.ModePush {
+		if seen.credential, err = r.observeCredential(ctx, member, m); err != nil {
+			return seen, err
+		}
+		seen.current = r.provider.Has(member.Name, seen.credential.hash)
+		seen.connection = r.provider.State(member.Name)
+		return seen, nil
+	}
+	if seen.mailbox, err = r.observeMailbox(ctx, member.Name); err != nil {
+		return seen, err
+	}
+	lease := &coordinationv1.Lease{}
+	key := client.ObjectKey{Namespace: v1.MailboxNamespace(member.Name), Name: v1.AgentLease}
+	if err := r.reader.Get(ctx, key, lease); apierrors.IsNotFound(err) {
+		lease = nil
+	} else if err != nil {
+		return seen, fmt.Errorf("reading Lease %s of member %s: %w", key, member.Name, err)
+	}
+	m.heartbeat = m.heartbeat.observe(lease, seen.now)
+	seen.heartbeat = m.heartbeat
+	return seen, nil
+}
+
+// decide is pure.
+func decide(seen observed) decision {
+	persisted := meta.FindStatusCondition(seen.member.Status.Conditions, v1.ConditionReady)
+	if seen.member.Spec.Mode != v1.ModePush {
+		// A member may have been deleted and made again with the other mode.
+		d := decision{drop: true, heard: seen.heartbeat.lastHeard(seen.now)}
+		if seen.mailbox.conflict {
+			d.ready, d.wake = seen.mailbox.conflictCondition(seen.member.Name), conflictRecheck
+			return d
+		}
+		d.ready, d.wake = seen.heartbeat.decide(seen.member.Name, persisted, seen.now)
+		return d
+	}
+	if seen.credential.problem != nil {
+		return decision{drop: true, ready: seen.credential.problem, heard: seen.connection.LastHeard}
+	}
+	d := decision{ensure: true, heard: seen.connection.LastHeard}
+	if seen.current {
+		// The state of an earlier credential says nothing of this one.
+		d.ready = decideConnection(seen.connection)
+	}
+	return d
+}
+
+func (r *reconciler) act(ctx context.Context, seen observed, plan decision) error {
+	name := seen.member.Name
+	if plan.drop {
+		r.provider.Drop(name)
+	}
+	if plan.ensure && seen.credential.fresh != nil {
+		r.provider.Ensure(name, seen.credential.fresh, seen.credential.hash)
+	}
+	if seen.mailbox != nil {
+		return r.ensureMailbox(ctx, name, seen.mailbox)
+	}
+	return nil
+}
+
+// report patches the status when its content changed, under a lock on the
+// resourceVersion: what was decided on an older object must not be written.
+func (r *reconciler) report(ctx context.Context, seen observed, plan decision, m *memory) (reconcile.Result, error) {
+	result := reconcile.Result{RequeueAfter: plan.wake}
+	next := nextStatus(seen.member, plan, seen.now)
+	r.connected.WithLabelValues(seen.member.Name).Set(readiness(next))
+	if equality.Semantic.DeepEqual(seen.member.Status, next) {
+		return result, nil
+	}
+	patched := seen.member.DeepCopy()
+	patched.Status = next
+	err := r.writer.Status().Patch(ctx, patched, client.MergeFromWithOptions(seen.member, client.MergeFromWithOptimisticLock{}))
+	switch {
+	case apierrors.IsConflict(err):
+		return reconcile.Result{RequeueAfter: retryConflict}, nil
+	case err != nil:
+		return result, fmt.Errorf("writing the status of MemberCluster %s: %w", seen.member.Name, client.IgnoreNotFound(err))
+	}
+	m.written, m.writtenAt = patched.ResourceVersion, seen.now
+	return result, nil
+}
+
+// nextStatus is pure. The times in it are those of the last transition.
+func nextStatus(member *v1.MemberCluster, plan decision, now time.Time) v1.MemberClusterStatus {
+	next := *member.Status.DeepCopy()
+	if plan.ready == nil {
+		return next
+	}
+	ready := *plan.ready
+	ready.ObservedGeneration = member.Generation
+	ready.LastTransitionTime = metav1.NewTime(now.Truncate(time.Second))
+	meta.SetStatusCondition(&next.Conditions, ready)
+	next.ObservedGeneration = member.Generation
+	switch {
+	case ready.Status == metav1.ConditionTrue:
+		next.LastHeardTime = nil
+	case plan.heard.IsZero():
+		// Not heard of by this process: what was known stays.
+	default:
+		heard := metav1.NewTime(plan.heard.Truncate(time.Second))
+		if next.LastHeardTime == nil || next.LastHeardTime.Before(&heard) {
+			next.LastHeardTime = &heard
+		}
+	}
+	return next
+}
+
+func readiness(status v1.MemberClusterStatus) float64 {
+	if meta.IsStatusConditionTrue(status.Conditions, v1.ConditionReady) {
+		return 1
+	}
+	return 0
+}
+
+// remember returns the memory of this very MemberCluster: one that was deleted
+// and made again under the same name begins anew.
+func (r *reconciler) remember(member *v1.MemberCluster) *memory {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	m := r.memories[member.Name]
+	if m == nil || m.uid != member.UID {
+		m = &memory{uid: member.UID}
+		r.memories[member.Name] = m
+	}
+	return m
+}
+
+// forget ends everything that this process holds of a member. Nothing is
+// deleted: mailbox, Works and what runs on the cluster stay.
+func (r *reconciler) forget(name string) {
+	r.provider.Drop(name)
+	r.connected.DeleteLabelValues(name)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.memories, name)
+}
+
+// behind is true while the cache has not reached the last own write.
+func (m *memory) behind(member *v1.MemberCluster, now time.Time) bool {
+	if m.written == "" || now.Sub(m.writtenAt) > staleLimit {
+		return false
+	}
+	order, err := resourceversion.CompareResourceVersion(member.ResourceVersion, m.written)
+	return err == nil && order < 0
+}

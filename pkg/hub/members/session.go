@@ -1,0 +1,72 @@
+package members
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+
+	"github.com/go-logr/logr"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/client-go/metadata"
+	"k8s.io/client-go/rest"
+	toolscache "k8s.io/client-go/tools/cache"
+	"sigs.k8s.io/controller-runtime/pkg/cluster"
+)
+
+// Session is a Push member for as long as it answers without a break. When it
+// stops answering, the context that came with the Session is cancelled, every
+// connection under it is closed, and it is of no more use: a new one follows
+// when the member is back.
+//
+// Its cache may not have synced yet. Never wait for that in a worker.
+type Session struct {
+	cluster.Cluster
+
+	metadata metadata.Interface
+	suspect  func()
+}
+
+// Metadata is a client that sends objects as they are and receives only their
+// metadata. It shares the connection of the Session.
+func (s *Session) Metadata() metadata.Interface { return s.metadata }
+
+// Suspect says that a request to the member failed in a way that makes its
+// health doubtful, such as by its deadline. It is probed at once, but not more
+// than once a second. Suspect never blocks.
+func (s *Session) Suspect() { s.suspect() }
+
+// newSession builds the clients and the cache of a member over one HTTP client.
+// It makes no request.
+func newSession(cfg *rest.Config, client *http.Client, member string, options *Options, suspect func()) (*Session, error) {
+	cacheOptions := options.CacheOptions(member)
+	if cacheOptions.DefaultWatchErrorHandler == nil {
+		cacheOptions.DefaultWatchErrorHandler = watchErrors(options.Log.WithValues("member", member), suspect)
+	}
+	// A Discard logger has no sink, which cluster.New takes for "none given".
+	built, err := cluster.New(cfg, func(o *cluster.Options) {
+		o.Scheme = options.Scheme
+		o.Logger = options.Log.WithValues("member", member)
+		o.HTTPClient = client
+		o.MapperProvider = func(*rest.Config, *http.Client) (meta.RESTMapper, error) { return options.Mapper(), nil }
+		o.Cache = cacheOptions
+	})
+	if err != nil {
+		return nil, fmt.Errorf("building the clients of member %s: %w", member, err)
+	}
+	light, err := metadata.NewForConfigAndClient(cfg, client)
+	if err != nil {
+		return nil, fmt.Errorf("building the metadata client of member %s: %w", member, err)
+	}
+	return &Session{Cluster: built, metadata: light, suspect: suspect}, nil
+}
+
+// watchErrors replaces client-go's handler, which logs an error for each watch
+// of each member whenever one goes away.
+func watchErrors(log logr.Logger, suspect func()) toolscache.WatchErrorHandlerWithContext {
+	return func(ctx context.Context, _ *toolscache.Reflector, err error) {
+		if ctx.Err() == nil {
+			log.V(1).Info("A watch ended; it is started again", "error", err.Error())
+			suspect()
+		}
+	}
+}

@@ -1,0 +1,59 @@
+package hub
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/go-logr/logr"
+	"k8s.io/client-go/rest"
+
+	"github.com/example/myapp-hub/pkg/agent/apply"
+)
+
+// Options are the settings of the hub.
+type Options struct {
+	// Config reaches the hub's API server. Required.
+	Config *rest.Config
+	// Namespace holds the hub's Lease, its identity and the kubeconfig Secrets.
+	// Required. Example: myapp-hub-system
+	Namespace string
+	// MetricsBindAddress serves /metrics over TLS to clients that may get the
+	// non-resource URL /metrics. "0" switches it off. Example: :8443
+	MetricsBindAddress string
+	// HealthProbeBindAddress serves /healthz and /readyz. Example: :8081
+	HealthProbeBindAddress string
+	// LeaderElection lets one of several hubs work; it exits when it loses.
+	LeaderElection LeaderElection
+	// Log is the process's logger.
+	Log logr.Logger
+}
+
+// LeaderElection are the times of the hub's Lease.
+type LeaderElection struct {
+	// Enabled switches it on.
+	Enabled bool
+	// LeaseDuration is how long others wait for a silent leader.
+	LeaseDuration time.Duration
+	// RenewDeadline is how long a leader tries to renew before it gives up.
+	RenewDeadline time.Duration
+	// RetryPeriod is how long one waits between tries.
+	RetryPeriod time.Duration
+}
+
+// DefaultLeaderElection leaves more time between giving up and being replaced
+// than any request of the hub may take, so that an old leader cannot write late.
+func DefaultLeaderElection() LeaderElection {
+	return LeaderElection{Enabled: true, LeaseDuration: 15 * time.Second, RenewDeadline: 8 * time.Second, RetryPeriod: 2 * time.Second}
+}
+
+// Validate refuses options the hub cannot run with, saying what to do.
+func (o Options) Validate() error {
+	if o.Namespace == "" {
+		return fmt.Errorf("the hub's namespace is not set: use --namespace")
+	}
+	if le := o.LeaderElection; le.Enabled && le.LeaseDuration-le.RenewDeadline <= apply.RequestTimeout {
+		return fmt.Errorf("lease duration %s minus renew deadline %s must be more than the %s a request may take, or an old leader could write late",
+			le.LeaseDuration, le.RenewDeadline, apply.RequestTimeout)
+	}
+	return nil
+}

@@ -1,0 +1,138 @@
+package fleet
+
+import (
+	"fmt"
+	"path/filepath"
+	"strings"
+)
+
+// Controllers of the two kinds of cluster. A hub runs no pods. Members need
+// node-lifecycle: without it a node keeps the not-ready taint it is born with.
+var (
+	hubControllers = []string{
+		"namespace-controller", "serviceaccount-controller", "garbage-collector-controller",
+	}
+	memberControllers = append([]string{
+		"deployment-controller", "replicaset-controller", "endpointslice-controller",
+		"horizontal-pod-autoscaler-controller", "disruption-controller", "node-lifecycle-controller",
+	}, hubControllers...)
+)
+
+// auditPolicy logs every request once it is answered, watches when they start.
+const auditPolicy = `apiVersion: audit.k8s.io/v1
+kind: Policy
+omitStages: [RequestReceived]
+rules:
+- level: Metadata
+`
+
+type etcdParams struct {
+	dataDir              string
+	clientPort, peerPort int
+	ca, cert, key        string
+	fsync                bool
+}
+
+func etcdArgs(p etcdParams) []string {
+	client, peer := "https://"+loopback(p.clientPort), "https://"+loopback(p.peerPort)
+	args := []string{
+		"--name=fleet",
+		"--data-dir=" + p.dataDir,
+		"--listen-client-urls=" + client, "--advertise-client-urls=" + client,
+		"--listen-peer-urls=" + peer, "--initial-advertise-peer-urls=" + peer,
+		"--initial-cluster=fleet=" + peer,
+		"--client-cert-auth", "--trusted-ca-file=" + p.ca, "--cert-file=" + p.cert, "--key-file=" + p.key,
+		"--peer-client-cert-auth", "--peer-trusted-ca-file=" + p.ca, "--peer-cert-file=" + p.cert, "--peer-key-file=" + p.key,
+		"--quota-backend-bytes=8589934592",
+		"--log-level=warn",
+	}
+	if !p.fsync {
+		args = append(args, "--unsafe-no-fsync")
+	}
+	return args
+}
+
+// etcdAccess is how an API server reaches etcd.
+type etcdAccess struct{ url, ca, cert, key string }
+
+func apiServerArgs(name, dir string, port int, etcd etcdAccess) []string {
+	in := func(file string) string { return filepath.Join(dir, file) }
+	return []string{
+		"--etcd-servers=" + etcd.url, "--etcd-prefix=/" + name,
+		"--etcd-cafile=" + etcd.ca, "--etcd-certfile=" + etcd.cert, "--etcd-keyfile=" + etcd.key,
+		fmt.Sprintf("--secure-port=%d", port), "--bind-address=127.0.0.1",
+		// A machine without a network has no other address to advertise, and
+		// nothing here goes through the kubernetes Service.
+		"--advertise-address=127.0.0.1", "--endpoint-reconciler-type=none",
+		"--tls-cert-file=" + in("apiserver.crt"), "--tls-private-key-file=" + in("apiserver.key"),
+		"--client-ca-file=" + in("ca.crt"),
+		"--service-account-issuer=https://kubernetes.default.svc",
+		"--service-account-key-file=" + in("sa.key"), "--service-account-signing-key-file=" + in("sa.key"),
+		"--authorization-mode=RBAC",
+		"--service-cluster-ip-range=10.0.0.0/16",
+		"--audit-policy-file=" + in("audit-policy.yaml"), "--audit-log-path=" + in("audit.log"),
+		"--audit-log-mode=blocking", "--audit-log-maxsize=10000",
+		"--profiling=false",
+	}
+}
+
+func controllerManagerArgs(dir string, controllers []string) []string {
+	return []string{
+		"--kubeconfig=" + filepath.Join(dir, "controller-manager.kubeconfig"),
+		"--leader-elect=false", "--secure-port=0", "--profiling=false",
+		"--service-account-private-key-file=" + filepath.Join(dir, "sa.key"),
+		"--use-service-account-credentials",
+		"--controllers=" + strings.Join(controllers, ","),
+		// Fake nodes send no heartbeats; a day is longer than any fleet lives.
+		"--node-monitor-grace-period=24h",
+	}
+}
+
+func schedulerArgs(dir string) []string {
+	return []string{
+		"--kubeconfig=" + filepath.Join(dir, "scheduler.kubeconfig"),
+		"--leader-elect=false", "--secure-port=0", "--profiling=false",
+	}
+}
+
+func kwokArgs(dir string) []string {
+	return []string{
+		"--kubeconfig=" + filepath.Join(dir, "kwok.kubeconfig"),
+		"--config=" + filepath.Join(dir, "stages.yaml"),
+		"--manage-all-nodes",
+		"--cidr=10.244.0.0/16",
+		"--v=WARN",
+	}
+}
+
+type hubParams struct {
+	kubeconfig, metricsAddr, healthAddr string
+	extra                               []string
+}
+
+func hubArgs(p hubParams) []string {
+	return append([]string{
+		"--kubeconfig=" + p.kubeconfig,
+		"--namespace=" + HubNamespace,
+		"--leader-elect=true",
+		"--metrics-bind-address=" + p.metricsAddr,
+		"--health-probe-bind-address=" + p.healthAddr,
+		"--log-format=text",
+	}, p.extra...)
+}
+
+type agentParams struct {
+	member, hubKubeconfig, kubeconfig, healthAddr string
+	extra                                         []string
+}
+
+func agentArgs(p agentParams) []string {
+	return append([]string{
+		"--member=" + p.member,
+		"--hub-kubeconfig=" + p.hubKubeconfig,
+		"--kubeconfig=" + p.kubeconfig,
+		"--metrics-bind-address=0",
+		"--health-probe-bind-address=" + p.healthAddr,
+		"--log-format=text",
+	}, p.extra...)
+}
