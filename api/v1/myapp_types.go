@@ -210,7 +210,7 @@ type Service struct {
 	// +required
 	// +listType=atomic
 	// +kubebuilder:validation:MinItems=1
-	// +kubebuilder:validation:MaxItems=32
+	// +kubebuilder:validation:MaxItems=16
 	// +kubebuilder:validation:XValidation:rule="self.all(a, self.exists_one(b, b.port == a.port && b.protocol == a.protocol))",message="a service port is listed twice for the same protocol: remove one"
 	// +kubebuilder:validation:XValidation:rule="self.all(a, !has(a.name) || self.exists_one(b, has(b.name) && b.name == a.name))",message="two service ports have the same name: give each a name of its own"
 	Ports []ServicePort `json:"ports"`

@@ -46,9 +46,6 @@ func TestConnectionLeavesNothingBehindAfterFlaps(t *testing.T) {
 		member.status.Store(http.StatusOK)
 	}
 	eventually(t, "connected again", isPhase(p, "eu-1", Connected))
-	if len(aware.engaged) != flaps+1 {
-		t.Errorf("engaged %d times, want %d", len(aware.engaged), flaps+1)
-	}
 	if heard := p.State("eu-1").LastHeard; time.Since(heard) > time.Minute {
 		t.Errorf("LastHeard is %v", heard)
 	}
@@ -64,6 +61,9 @@ func TestConnectionLeavesNothingBehindAfterFlaps(t *testing.T) {
 		t.Errorf("state after Drop: %+v", state)
 	}
 	stop()
+	if len(aware.engaged) != flaps+1 {
+		t.Errorf("engaged %d times, want %d", len(aware.engaged), flaps+1)
+	}
 }
 
 func TestSessionClientIsDeadAfterItsEnd(t *testing.T) {
@@ -236,7 +236,7 @@ func TestPingsNoticeASilentPeer(t *testing.T) {
 		t.Skip("waits 10 s for two ping timeouts")
 	}
 	member := newFakeMember(t)
-	defer member.Close()
+	t.Cleanup(member.Close) // after the proxy's, which ends the connections
 	proxy := newTarpit(t, member.Listener.Addr().String())
 	p, err := New(testOptions())
 	if err != nil {

@@ -9,8 +9,7 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
-	rbacv1ac "k8s.io/client-go/applyconfigurations/rbac/v1"
+	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v1 "github.com/example/myapp-hub/api/v1"
@@ -91,38 +90,34 @@ func belongs(object client.Object, member string) bool {
 
 // ensureMailbox makes what is missing, which is nothing in steady state.
 //
-// The namespace is created, never applied: a foreign one that appeared in the
-// meantime must not be seized. What is in it is the hub's, so it is applied.
+// Everything is created, never applied: the hub needs no right to change a
+// Namespace, ServiceAccount or RoleBinding, and a foreign one that appeared in
+// the meantime is not seized.
 func (r *reconciler) ensureMailbox(ctx context.Context, member string, m *mailbox) error {
 	if m.conflict || m.terminating {
 		return nil
 	}
-	name := v1.MailboxNamespace(member)
-	if !m.namespace {
-		namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: mailboxLabels(member)}}
-		// AlreadyExists is an error, too: the next look says whose it is.
-		if err := r.writer.Create(ctx, namespace, client.FieldOwner(v1.FieldManager)); err != nil {
-			return fmt.Errorf("creating the mailbox namespace %s of member %s: %w", name, member, err)
-		}
-	}
-	if !m.serviceAccount {
+	name, labels := v1.MailboxNamespace(member), mailboxLabels(member)
+	inMailbox := metav1.ObjectMeta{Namespace: name, Name: v1.AgentServiceAccount, Labels: labels}
+	for _, part := range []struct {
+		exists bool
+		object client.Object
+	}{
+		{m.namespace, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: labels}}},
 		// Tokens are requested by name, never mounted.
-		account := corev1ac.ServiceAccount(v1.AgentServiceAccount, name).
-			WithLabels(mailboxLabels(member)).
-			WithAutomountServiceAccountToken(false)
-		if err := r.writer.Apply(ctx, account, client.FieldOwner(v1.FieldManager), client.ForceOwnership); err != nil {
-			return fmt.Errorf("applying ServiceAccount %s/%s of member %s: %w", name, v1.AgentServiceAccount, member, err)
+		{m.serviceAccount, &corev1.ServiceAccount{ObjectMeta: inMailbox, AutomountServiceAccountToken: ptr.To(false)}},
+		{m.roleBinding, &rbacv1.RoleBinding{
+			ObjectMeta: inMailbox,
+			Subjects:   []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: name, Name: v1.AgentServiceAccount}},
+			RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: v1.AgentClusterRole},
+		}},
+	} {
+		if part.exists {
+			continue
 		}
-	}
-	if !m.roleBinding {
-		binding := rbacv1ac.RoleBinding(v1.AgentServiceAccount, name).
-			WithLabels(mailboxLabels(member)).
-			WithSubjects(rbacv1ac.Subject().WithKind(rbacv1.ServiceAccountKind).
-				WithNamespace(name).WithName(v1.AgentServiceAccount)).
-			WithRoleRef(rbacv1ac.RoleRef().WithAPIGroup(rbacv1.GroupName).
-				WithKind("ClusterRole").WithName(v1.AgentClusterRole))
-		if err := r.writer.Apply(ctx, binding, client.FieldOwner(v1.FieldManager), client.ForceOwnership); err != nil {
-			return fmt.Errorf("applying RoleBinding %s/%s of member %s: %w", name, v1.AgentServiceAccount, member, err)
+		// AlreadyExists is an error, too: the next look says whose it is.
+		if err := r.writer.Create(ctx, part.object, client.FieldOwner(v1.FieldManager)); err != nil {
+			return fmt.Errorf("creating %T %s in the mailbox of member %s: %w", part.object, part.object.GetName(), member, err)
 		}
 	}
 	return nil

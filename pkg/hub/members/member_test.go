@@ -93,10 +93,12 @@ func testOptions() Options {
 	mapper := meta.NewDefaultRESTMapper(nil)
 	mapper.Add(appsv1.SchemeGroupVersion.WithKind("Deployment"), meta.RESTScopeNamespace)
 	return Options{
-		Namespace:    "hub",
-		Mapper:       func() meta.RESTMapper { return mapper },
-		CacheOptions: func(string) cache.Options { return cache.Options{ByObject: map[client.Object]cache.ByObject{&appsv1.Deployment{}: {}}} },
-		Scheme:       scheme.Scheme,
+		Namespace: "hub",
+		Mapper:    func() meta.RESTMapper { return mapper },
+		CacheOptions: func(string) cache.Options {
+			return cache.Options{ByObject: map[client.Object]cache.ByObject{&appsv1.Deployment{}: {}}}
+		},
+		Scheme: scheme.Scheme,
 	}
 }
 
