@@ -51,10 +51,6 @@ func newHub(t *testing.T, objects ...client.Object) *hub {
 			note("create", o)
 			return c.Create(ctx, o, opts...)
 		},
-		Apply: func(ctx context.Context, c client.WithWatch, o runtime.ApplyConfiguration, opts ...client.ApplyOption) error {
-			note("apply", o)
-			return c.Apply(ctx, o, opts...)
-		},
 		SubResourcePatch: func(ctx context.Context, c client.Client, sub string, o client.Object, p client.Patch, opts ...client.SubResourcePatchOption) error {
 			note("patch "+sub, o)
 			return c.SubResource(sub).Patch(ctx, o, p, opts...)
@@ -189,7 +185,7 @@ func TestReconcilePull(t *testing.T) {
 	h := newHub(t, member)
 	ctx := context.Background()
 	h.expect("all is made", v1.ReasonAwaitingAgent, getNamespace, "create *v1.Namespace",
-		"apply *v1.ServiceAccountApplyConfiguration", "apply *v1.RoleBindingApplyConfiguration", patchStatus)
+		"create *v1.ServiceAccount", "create *v1.RoleBinding", patchStatus)
 	h.expect("steady state", v1.ReasonAwaitingAgent)
 
 	var binding rbacv1.RoleBinding
@@ -224,7 +220,7 @@ func TestReconcilePull(t *testing.T) {
 	if err := h.store.Delete(ctx, &binding); err != nil {
 		t.Fatal(err)
 	}
-	h.expect("what is missing is made again", v1.ReasonHeartbeatMissing, "apply *v1.RoleBindingApplyConfiguration")
+	h.expect("what is missing is made again", v1.ReasonHeartbeatMissing, "create *v1.RoleBinding")
 }
 
 func TestForeignNamespaceIsLeftAlone(t *testing.T) {

@@ -122,7 +122,9 @@ func (t *transport) remove(conn *trackedConn) {
 	_, open := t.conns[conn]
 	delete(t.conns, conn)
 	t.mu.Unlock()
-	_ = open
+	if open {
+		t.lost()
+	}
 }
 
 // open is the number of TCP connections.

@@ -251,8 +251,11 @@ func TestDownLeavesNothingBehind(t *testing.T) {
 	if left := processesWith(t, dir); len(left) > 0 {
 		t.Errorf("left running: %v", left)
 	}
-	if err := f.Cluster("eu-1").Restart(t.Context()); err == nil {
+	if err := f.Cluster("eu-1").APIServer().Start(); err == nil {
 		t.Error("an API server can be started after Down")
+		if err := f.Down(); err != nil {
+			t.Error(err)
+		}
 	}
 }
 

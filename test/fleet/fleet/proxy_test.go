@@ -23,6 +23,9 @@ func TestProxyPassesBothWaysAndHalfCloses(t *testing.T) {
 	if err := c.(*net.TCPConn).CloseWrite(); err != nil {
 		t.Fatal(err)
 	}
+	if err := c.SetReadDeadline(time.Now().Add(5 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
 	got, err := io.ReadAll(c)
 	if err != nil || string(got) != "hello" {
 		t.Fatalf("got %q and %v, want an echo and EOF", got, err)

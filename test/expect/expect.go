@@ -1,0 +1,261 @@
+// Package expect is the vocabulary in which tests say what they expect of apps
+// on a fleet: the MyApp on the hub, its objects on the members, and the requests
+// that it cost.
+package expect
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	v1 "github.com/example/myapp-hub/api/v1"
+	"github.com/example/myapp-hub/test/fleet/fleet"
+)
+
+// App is a plain MyApp, changed by the edits.
+func App(namespace, name string, edits ...func(*v1.MyApp)) *v1.MyApp {
+	app := &v1.MyApp{
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name},
+		Spec:       v1.MyAppSpec{Image: "registry.example.com/web:1"},
+	}
+	for _, edit := range edits {
+		edit(app)
+	}
+	return app
+}
+
+// On places an app on the named members, by the label that names them.
+func On(members ...string) func(*v1.MyApp) {
+	var values []v1.LabelValue
+	for _, m := range members {
+		values = append(values, v1.LabelValue(m))
+	}
+	return func(app *v1.MyApp) {
+		app.Spec.Placement = &v1.Placement{ClusterSelector: &v1.ClusterSelector{
+			MatchExpressions: []v1.ClusterSelectorRequirement{{Key: NameLabel, Operator: metav1.LabelSelectorOpIn, Values: values}},
+		}}
+	}
+}
+
+// NameLabel is the label that On selects by; fleets of tests set it.
+const NameLabel = "example.com/name"
+
+// WithService gives an app a port and a Service.
+func WithService(app *v1.MyApp) {
+	app.Spec.Ports = []v1.Port{{Name: "http", ContainerPort: 8080}}
+	app.Spec.Service = &v1.Service{Ports: []v1.ServicePort{{Port: 80}}}
+}
+
+// Namespace makes a namespace on the hub.
+func Namespace(t testing.TB, f *fleet.Fleet, name string) {
+	t.Helper()
+	err := f.Cluster(fleet.HubName).Client().Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}})
+	if err != nil && !apierrors.IsAlreadyExists(err) {
+		t.Fatalf("creating namespace %s: %v", name, err)
+	}
+}
+
+// Create creates a MyApp on the hub.
+func Create(t testing.TB, f *fleet.Fleet, app *v1.MyApp) {
+	t.Helper()
+	if err := f.Cluster(fleet.HubName).Client().Create(t.Context(), app); err != nil {
+		t.Fatalf("creating MyApp %s/%s: %v", app.Namespace, app.Name, err)
+	}
+}
+
+// Edit changes a MyApp on the hub, and tries again on a conflict.
+func Edit(t testing.TB, f *fleet.Fleet, key types.NamespacedName, edit func(*v1.MyApp)) {
+	t.Helper()
+	c := f.Cluster(fleet.HubName).Client()
+	fleet.Eventually(t, 10*time.Second, "editing MyApp "+key.String(), func(ctx context.Context) error {
+		app := &v1.MyApp{}
+		if err := c.Get(ctx, key, app); err != nil {
+			return err
+		}
+		edit(app)
+		return c.Update(ctx, app)
+	})
+}
+
+// Delete deletes a MyApp on the hub.
+func Delete(t testing.TB, f *fleet.Fleet, key types.NamespacedName) {
+	t.Helper()
+	app := &v1.MyApp{ObjectMeta: metav1.ObjectMeta{Namespace: key.Namespace, Name: key.Name}}
+	if err := f.Cluster(fleet.HubName).Client().Delete(t.Context(), app); client.IgnoreNotFound(err) != nil {
+		t.Fatalf("deleting MyApp %s: %v", key, err)
+	}
+}
+
+// Get reads a MyApp from the hub.
+func Get(t testing.TB, f *fleet.Fleet, key types.NamespacedName) *v1.MyApp {
+	t.Helper()
+	app := &v1.MyApp{}
+	if err := f.Cluster(fleet.HubName).Client().Get(t.Context(), key, app); err != nil {
+		t.Fatalf("reading MyApp %s: %v", key, err)
+	}
+	return app
+}
+
+// That waits until a MyApp is as check says.
+func That(t testing.TB, f *fleet.Fleet, timeout time.Duration, key types.NamespacedName, what string, check func(*v1.MyApp) error) {
+	t.Helper()
+	c := f.Cluster(fleet.HubName).Client()
+	fleet.Eventually(t, timeout, "MyApp "+key.String()+" "+what, func(ctx context.Context) error {
+		app := &v1.MyApp{}
+		if err := c.Get(ctx, key, app); err != nil {
+			return err
+		}
+		if err := check(app); err != nil {
+			return fmt.Errorf("%w; %s", err, Summary(app))
+		}
+		return nil
+	})
+}
+
+// Ready waits until a MyApp is Ready on exactly these members with its current spec.
+func Ready(t testing.TB, f *fleet.Fleet, timeout time.Duration, key types.NamespacedName, members ...string) {
+	t.Helper()
+	That(t, f, timeout, key, "is Ready on "+strings.Join(members, ", "), func(app *v1.MyApp) error {
+		return IsReady(app, members...)
+	})
+}
+
+// IsReady says why a MyApp is not Ready on exactly these members.
+func IsReady(app *v1.MyApp, members ...string) error {
+	if app.Status.ObservedGeneration != app.Generation {
+		return fmt.Errorf("generation %d is not observed", app.Generation)
+	}
+	if !meta.IsStatusConditionTrue(app.Status.Conditions, v1.ConditionReady) {
+		return fmt.Errorf("not Ready")
+	}
+	var have []string
+	for _, row := range app.Status.Placements {
+		have = append(have, row.Cluster)
+		if row.State != v1.PlacementReady || !row.Updated || row.Revision != app.Status.Revision {
+			return fmt.Errorf("%s is %s", row.Cluster, row.State)
+		}
+	}
+	slices.Sort(members)
+	if !slices.Equal(have, members) {
+		return fmt.Errorf("it is on %v, not on %v", have, members)
+	}
+	return nil
+}
+
+// Row is the row of a member, nil if there is none.
+func Row(app *v1.MyApp, member string) *v1.PlacementRow {
+	for i := range app.Status.Placements {
+		if app.Status.Placements[i].Cluster == member {
+			return &app.Status.Placements[i]
+		}
+	}
+	return nil
+}
+
+// Gone waits until a MyApp is gone from the hub and its objects from the members.
+func Gone(t testing.TB, f *fleet.Fleet, timeout time.Duration, key types.NamespacedName, members ...string) {
+	t.Helper()
+	c := f.Cluster(fleet.HubName).Client()
+	fleet.Eventually(t, timeout, "MyApp "+key.String()+" to go", func(ctx context.Context) error {
+		app := &v1.MyApp{}
+		err := c.Get(ctx, key, app)
+		if apierrors.IsNotFound(err) {
+			return nil
+		}
+		return fmt.Errorf("it is still there (%w); %s", err, Summary(app))
+	})
+	for _, m := range members {
+		if left := Objects(t, f, m, key.Namespace, client.MatchingLabels{v1.LabelApp: key.Name}); len(left) > 0 {
+			t.Errorf("%s still has %v", m, left)
+		}
+	}
+}
+
+// Objects names the Deployments and Services on a member in a namespace.
+func Objects(t testing.TB, f *fleet.Fleet, member, namespace string, opts ...client.ListOption) []string {
+	t.Helper()
+	var names []string
+	opts = append(opts, client.InNamespace(namespace))
+	var deployments appsv1.DeploymentList
+	if err := f.Cluster(member).Client().List(t.Context(), &deployments, opts...); err != nil {
+		t.Fatalf("listing Deployments of %s: %v", member, err)
+	}
+	for _, d := range deployments.Items {
+		names = append(names, "Deployment "+d.Namespace+"/"+d.Name)
+	}
+	var services corev1.ServiceList
+	if err := f.Cluster(member).Client().List(t.Context(), &services, opts...); err != nil {
+		t.Fatalf("listing Services of %s: %v", member, err)
+	}
+	for _, s := range services.Items {
+		names = append(names, "Service "+s.Namespace+"/"+s.Name)
+	}
+	return names
+}
+
+// Deployment reads an app's Deployment from a member.
+func Deployment(t testing.TB, f *fleet.Fleet, member string, key types.NamespacedName) *appsv1.Deployment {
+	t.Helper()
+	d := &appsv1.Deployment{}
+	if err := f.Cluster(member).Client().Get(t.Context(), key, d); err != nil {
+		t.Fatalf("reading Deployment %s from %s: %v", key, member, err)
+	}
+	return d
+}
+
+// Summary is a MyApp's status in a line.
+func Summary(app *v1.MyApp) string {
+	var parts []string
+	for _, row := range app.Status.Placements {
+		parts = append(parts, fmt.Sprintf("%s=%s(%s: %s)", row.Cluster, row.State, row.Reason, row.Message))
+	}
+	for _, c := range app.Status.Conditions {
+		parts = append(parts, fmt.Sprintf("%s=%s(%s)", c.Type, c.Status, c.Reason))
+	}
+	return strings.Join(parts, " ")
+}
+
+// ByProduct keeps the requests that the hub's controllers and the agents made.
+func ByProduct(events []fleet.AuditEvent) []fleet.AuditEvent {
+	return slices.DeleteFunc(slices.Clone(events), func(e fleet.AuditEvent) bool {
+		return !strings.HasPrefix(e.User, "system:serviceaccount:myapp-hub-system:") &&
+			!strings.HasPrefix(e.User, "system:serviceaccount:"+v1.MailboxPrefix)
+	})
+}
+
+// Writes keeps the product's requests that changed something or tried to;
+// leases are left out.
+func Writes(events []fleet.AuditEvent) []fleet.AuditEvent {
+	return slices.DeleteFunc(ByProduct(events), func(e fleet.AuditEvent) bool {
+		return !e.Write() || e.Resource == "leases" || e.Resource == "tokenreviews" || e.Resource == "subjectaccessreviews"
+	})
+}
+
+// Describe counts requests by what they are, for a failure message.
+func Describe(events []fleet.AuditEvent) string {
+	counts := map[string]int{}
+	for _, e := range events {
+		resource := e.Resource
+		if e.Subresource != "" {
+			resource += "/" + e.Subresource
+		}
+		counts[fmt.Sprintf("%s %s %s/%s -> %d by %s", e.Verb, resource, e.Namespace, e.Name, e.Code, e.User)]++
+	}
+	var lines []string
+	for _, k := range slices.Sorted(maps.Keys(counts)) {
+		lines = append(lines, fmt.Sprintf("%d × %s", counts[k], k))
+	}
+	return strings.Join(lines, "\n")
+}
