@@ -1,0 +1,237 @@
+package integration
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	v1 "github.com/example/myapp-hub/api/v1"
+	"github.com/example/myapp-hub/test/expect"
+	"github.com/example/myapp-hub/test/fleet/fleet"
+)
+
+// marks are offsets into the audit logs of some clusters.
+type marks map[string]int64
+
+func markAll(f *fleet.Fleet, clusters ...string) marks {
+	m := marks{}
+	for _, name := range clusters {
+		m[name] = f.Cluster(name).AuditMark()
+	}
+	return m
+}
+
+func (m marks) since(t *testing.T, f *fleet.Fleet, cluster string) []fleet.AuditEvent {
+	t.Helper()
+	events, err := f.Cluster(cluster).AuditSince(m[cluster])
+	if err != nil {
+		t.Fatalf("reading the audit log of %s: %v", cluster, err)
+	}
+	return events
+}
+
+// Creating an app costs at most six writes on the hub, finalizer, revision and
+// status together, however many Push members it has; on each member it costs
+// exactly one write per object, and one for a namespace that was missing.
+func TestCostOfCreation(t *testing.T) {
+	f := sharedFleet(t)
+	ns := namespace(t, f)
+	for _, c := range []struct {
+		name   string
+		want   map[string]int
+		reason string
+	}{
+		{"first", map[string]int{"namespaces": 1, "deployments": 1, "services": 1}, "the namespace is missing on the members"},
+		{"second", map[string]int{"deployments": 1, "services": 1}, "the namespace is there"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			app := key(ns, c.name)
+			before := markAll(f, append([]string{fleet.HubName}, pushMembers...)...)
+			expect.Create(t, f, expect.App(ns, c.name, expect.WithService, expect.On(pushMembers...)))
+			expect.Ready(t, f, soon, app, pushMembers...)
+			settle(t, f, before, append([]string{fleet.HubName}, pushMembers...))
+
+			writes := slices.DeleteFunc(expect.Writes(before.since(t, f, fleet.HubName)), func(e fleet.AuditEvent) bool {
+				return e.Namespace != ns
+			})
+			t.Logf("%d hub writes", len(writes))
+			if len(writes) > 6 {
+				t.Errorf("%s: %d hub writes, want at most 6:\n%s", c.reason, len(writes), expect.Describe(writes))
+			}
+			for _, m := range pushMembers {
+				writes := expect.Writes(before.since(t, f, m))
+				got := map[string]int{}
+				for _, w := range writes {
+					got[w.Resource]++
+				}
+				if fmt.Sprint(got) != fmt.Sprint(c.want) {
+					t.Errorf("%s: %s got these writes, want %v:\n%s", c.reason, m, c.want, expect.Describe(writes))
+				}
+			}
+			expect.Delete(t, f, app)
+			expect.Gone(t, f, soon, app, pushMembers...)
+		})
+	}
+}
+
+// To a Pull member an app costs one Work, and its agent a few reports.
+func TestCostOfCreationOnPull(t *testing.T) {
+	f := sharedFleet(t)
+	app := key(namespace(t, f), "web")
+	clusters := append([]string{fleet.HubName}, pullMembers...)
+	before := markAll(f, clusters...)
+	expect.Create(t, f, expect.App(app.Namespace, app.Name, expect.WithService, expect.On(pullMembers...)))
+	expect.Ready(t, f, soon, app, pullMembers...)
+	settle(t, f, before, clusters)
+	works, reports := 0, 0
+	for _, w := range expect.Writes(before.since(t, f, fleet.HubName)) {
+		switch {
+		case w.Resource == "works" && w.Subresource == "status":
+			reports++
+		case w.Resource == "works":
+			works++
+		}
+	}
+	if works != len(pullMembers) || reports > 3*len(pullMembers) {
+		t.Errorf("%d writes of Works and %d of their status for %d members; want one and at most three each", works, reports, len(pullMembers))
+	}
+	for _, m := range pullMembers {
+		if writes := expect.Writes(before.since(t, f, m)); len(writes) != 3 {
+			t.Errorf("%s: want one write each of Namespace, Service and Deployment, got:\n%s", m, expect.Describe(writes))
+		}
+	}
+	expect.Delete(t, f, app)
+	expect.Gone(t, f, soon, app, pullMembers...)
+}
+
+// settle waits until the product has made no write for a second.
+func settle(t *testing.T, f *fleet.Fleet, since marks, clusters []string) {
+	t.Helper()
+	count, quietSince := -1, time.Now()
+	fleet.Eventually(t, soon, "a second without writes", func(context.Context) error {
+		now := 0
+		for _, c := range clusters {
+			now += len(expect.Writes(since.since(t, f, c)))
+		}
+		if now != count {
+			count, quietSince = now, time.Now()
+		}
+		if time.Since(quietSince) < time.Second {
+			return fmt.Errorf("%d writes so far", now)
+		}
+		return nil
+	})
+}
+
+const (
+	steadyApps = 20
+	steadyTime = 60 * time.Second
+)
+
+// With 20 apps on 4 members, 60 s in which nothing happens cost no write but
+// leases, and neither does a hub that is killed and started again.
+func TestSteadyState(t *testing.T) {
+	f := sharedFleet(t)
+	ns := namespace(t, f)
+	members := []string{"push-1", "push-2", "pull-1", "pull-2"}
+	clusters := append([]string{fleet.HubName}, members...)
+	var apps []types.NamespacedName
+	started := markAll(f, clusters...)
+	for i := range steadyApps {
+		apps = append(apps, key(ns, fmt.Sprintf("app-%d", i)))
+		expect.Create(t, f, expect.App(ns, apps[i].Name, expect.WithService, expect.On(members...)))
+	}
+	for _, app := range apps {
+		expect.Ready(t, f, soon, app, members...)
+	}
+	settle(t, f, started, clusters)
+
+	before := markAll(f, clusters...)
+	noWrites := func(context.Context) error {
+		for _, c := range clusters {
+			if writes := expect.Writes(before.since(t, f, c)); len(writes) > 0 {
+				return fmt.Errorf("writes on %s:\n%s", c, expect.Describe(writes))
+			}
+		}
+		return nil
+	}
+	consistently(t, steadyTime, "a steady state", noWrites)
+	for _, c := range clusters {
+		if events := expect.ByProduct(before.since(t, f, c)); len(events) > 0 {
+			t.Logf("%s in %s:\n%s", c, steadyTime, expect.Describe(events))
+		}
+	}
+
+	before = markAll(f, clusters...)
+	if err := f.Hub().Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Hub().Restart(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	// The new hub has worked once it has made another app Ready.
+	probe := key(ns, "probe")
+	expect.Create(t, f, expect.App(ns, probe.Name, expect.On("push-3")))
+	expect.Ready(t, f, time.Minute, probe, "push-3")
+	settle(t, f, before, clusters)
+	for _, c := range clusters {
+		writes := slices.DeleteFunc(expect.Writes(before.since(t, f, c)), func(e fleet.AuditEvent) bool {
+			ofProbe := e.Name == probe.Name || e.Resource == "controllerrevisions" && len(e.Name) > 5 && e.Name[:5] == "probe"
+			return ofProbe || e.Resource == "events" // client-go's leader election says who leads
+		})
+		if len(writes) > 0 {
+			t.Errorf("the restart of the hub wrote on %s:\n%s", c, expect.Describe(writes))
+		}
+	}
+
+	apps = append(apps, probe)
+	for _, app := range apps {
+		expect.Delete(t, f, app)
+	}
+	for _, app := range apps {
+		expect.Gone(t, f, soon, app, members...)
+	}
+}
+
+// consistently is fleet.Consistently with a slower pace: each look reads logs.
+func consistently(t *testing.T, during time.Duration, what string, check func(context.Context) error) {
+	t.Helper()
+	ticker := time.NewTicker(time.Second)
+	defer ticker.Stop()
+	for end := time.Now().Add(during); time.Now().Before(end); <-ticker.C {
+		if err := check(t.Context()); err != nil {
+			t.Fatalf("%s: %v", what, err)
+		}
+	}
+}
+
+// An edit that renders the same objects writes nothing on members.
+func TestPolicyEditCostsMembersNothing(t *testing.T) {
+	f := sharedFleet(t)
+	members := []string{"push-1", "pull-1"}
+	clusters := append([]string{fleet.HubName}, members...)
+	app := key(namespace(t, f), "web")
+	expect.Create(t, f, expect.App(app.Namespace, app.Name, expect.On(members...)))
+	expect.Ready(t, f, soon, app, members...)
+	before := markAll(f, clusters...)
+	expect.Edit(t, f, app, func(a *v1.MyApp) { a.Spec.DeletionPolicy = v1.DeletionOrphan })
+	expect.Edit(t, f, app, func(a *v1.MyApp) { a.Spec.DeletionPolicy = v1.DeletionDelete })
+	expect.Ready(t, f, soon, app, members...)
+	settle(t, f, before, clusters)
+	for _, m := range members {
+		if writes := expect.Writes(before.since(t, f, m)); len(writes) > 0 {
+			t.Errorf("%s:\n%s", m, expect.Describe(writes))
+		}
+	}
+	for _, w := range expect.Writes(before.since(t, f, fleet.HubName)) {
+		if w.Resource == "works" {
+			t.Errorf("a Work was written: %s", expect.Describe([]fleet.AuditEvent{w}))
+		}
+	}
+	expect.Delete(t, f, app)
+	expect.Gone(t, f, soon, app, members...)
+}

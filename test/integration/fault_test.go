@@ -1,0 +1,170 @@
+package integration
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	v1 "github.com/example/myapp-hub/api/v1"
+	"github.com/example/myapp-hub/test/expect"
+)
+
+// How long the hub may take to notice a silent member: by probes and pings for
+// Push, by the lease for Pull.
+const (
+	noticePush = 20 * time.Second
+	noticePull = 60 * time.Second
+)
+
+// While a member is cut off, an update reaches the others in normal time, its
+// own row says Unknown with the time of its last report, and when it is back it
+// catches up by itself.
+func TestPartitionDuringUpdate(t *testing.T) {
+	for _, c := range []struct {
+		lost   string
+		others []string
+		notice time.Duration
+	}{
+		{"push-4", []string{"push-1", "pull-1"}, noticePush},
+		{"pull-2", []string{"push-1", "pull-1"}, noticePull},
+	} {
+		t.Run(c.lost, func(t *testing.T) {
+			f := sharedFleet(t)
+			app := key(namespace(t, f), "web")
+			all := append([]string{c.lost}, c.others...)
+			expect.Create(t, f, expect.App(app.Namespace, app.Name, expect.On(all...)))
+			expect.Ready(t, f, soon, app, all...)
+
+			f.Cluster(c.lost).Partition()
+			t.Cleanup(f.Cluster(c.lost).Heal)
+			cut := time.Now()
+			expect.Edit(t, f, app, func(a *v1.MyApp) { a.Spec.Image = "registry.example.com/web:2" })
+			expect.That(t, f, 10*time.Second, app, "is updated on the others", func(a *v1.MyApp) error {
+				for _, m := range c.others {
+					if row := expect.Row(a, m); row.State != v1.PlacementReady || !row.Updated || row.Revision != a.Status.Revision || a.Status.ObservedGeneration != a.Generation {
+						return fmt.Errorf("%s is %s", m, row.State)
+					}
+				}
+				return nil
+			})
+			t.Logf("the others were updated %s after the cut", time.Since(cut).Round(time.Millisecond))
+			if err := expect.IsReady(expect.Get(t, f, app), all...); err == nil {
+				t.Error("the app is Ready although a member has not answered")
+			}
+			expect.That(t, f, c.notice, app, "is Unknown on "+c.lost, func(a *v1.MyApp) error {
+				row := expect.Row(a, c.lost)
+				if row.State != v1.PlacementUnknown || row.LastReportTime == nil {
+					return fmt.Errorf("the row is %+v", row)
+				}
+				if row.CurrentReplicas != 1 || a.Status.Summary.Unknown != 1 || a.Status.Summary.UnknownReplicas != 1 {
+					return fmt.Errorf("the last report is not kept or not counted as unknown: %+v %+v", row, a.Status.Summary)
+				}
+				return condition(a, v1.ConditionReady, "Unknown", v1.ReasonMemberUnknown)
+			})
+			t.Logf("the silence was noticed %s after the cut", time.Since(cut).Round(time.Millisecond))
+
+			f.Cluster(c.lost).Heal()
+			healed := time.Now()
+			expect.Ready(t, f, soon, app, all...)
+			t.Logf("the member had caught up %s after it was back", time.Since(healed).Round(time.Millisecond))
+			if image := expect.Deployment(t, f, c.lost, app).Spec.Template.Spec.Containers[0].Image; image != "registry.example.com/web:2" {
+				t.Errorf("%s runs %s", c.lost, image)
+			}
+			expect.Delete(t, f, app)
+			expect.Gone(t, f, soon, app, all...)
+		})
+	}
+}
+
+// A member whose API server dies is Unknown and heals; a new app does not go there.
+func TestCrashedMember(t *testing.T) {
+	f := sharedFleet(t)
+	ns := namespace(t, f)
+	before, during := key(ns, "before"), key(ns, "during")
+	everywhere := func(a *v1.MyApp) { expect.On("push-3", "push-4")(a) }
+	expect.Create(t, f, expect.App(ns, before.Name, everywhere))
+	expect.Ready(t, f, soon, before, "push-3", "push-4")
+	if err := f.Cluster("push-4").Crash(); err != nil {
+		t.Fatal(err)
+	}
+	expect.That(t, f, noticePush, before, "is Unknown on push-4", func(a *v1.MyApp) error {
+		if row := expect.Row(a, "push-4"); row.State != v1.PlacementUnknown {
+			return fmt.Errorf("it is %s", row.State)
+		}
+		return nil
+	})
+	expect.Create(t, f, expect.App(ns, during.Name, everywhere))
+	expect.Ready(t, f, soon, during, "push-3")
+	if err := f.Cluster("push-4").Restart(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	expect.Ready(t, f, soon, before, "push-3", "push-4")
+	expect.Ready(t, f, soon, during, "push-3", "push-4")
+	for _, app := range []string{before.Name, during.Name} {
+		expect.Delete(t, f, key(ns, app))
+		expect.Gone(t, f, soon, key(ns, app), "push-3", "push-4")
+	}
+}
+
+// A MyApp that is deleted while a member is cut off stays, says what it waits
+// for, and goes when the member is back and empty.
+func TestDeletionWaitsForMember(t *testing.T) {
+	for _, lost := range []string{"push-4", "pull-2"} {
+		t.Run(lost, func(t *testing.T) {
+			f := sharedFleet(t)
+			app := key(namespace(t, f), "web")
+			expect.Create(t, f, expect.App(app.Namespace, app.Name, expect.WithService, expect.On("push-1", lost)))
+			expect.Ready(t, f, soon, app, "push-1", lost)
+			f.Cluster(lost).Partition()
+			t.Cleanup(f.Cluster(lost).Heal)
+			expect.Delete(t, f, app)
+			expect.That(t, f, noticePull, app, "waits for "+lost, func(a *v1.MyApp) error {
+				if len(a.Status.Placements) != 1 || expect.Row(a, lost) == nil || expect.Row(a, lost).State != v1.PlacementRemoving {
+					return fmt.Errorf("the rows are not the one of %s, Removing", lost)
+				}
+				for _, c := range a.Status.Conditions {
+					if c.Type == v1.ConditionReady && !strings.Contains(c.Message, "waiting for "+lost) {
+						return fmt.Errorf("the message does not name %s: %s", lost, c.Message)
+					}
+				}
+				return condition(a, v1.ConditionReady, "False", v1.ReasonDeleting)
+			})
+			if left := expect.Objects(t, f, lost, app.Namespace); len(left) != 2 {
+				t.Errorf("%s has %v while it is cut off", lost, left)
+			}
+			f.Cluster(lost).Heal()
+			expect.Gone(t, f, soon, app, "push-1", lost)
+		})
+	}
+}
+
+// The hub starts, becomes ready and works although a member has been a black
+// hole from the beginning.
+func TestHubStartsBesideBlackHole(t *testing.T) {
+	f := sharedFleet(t)
+	app := key(namespace(t, f), "web")
+	if err := f.Hub().Stop(); err != nil {
+		t.Fatal(err)
+	}
+	f.Cluster("push-4").Partition()
+	t.Cleanup(f.Cluster("push-4").Heal)
+	started := time.Now()
+	if err := f.Hub().Restart(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("the hub was ready after %s", time.Since(started).Round(time.Millisecond))
+	expect.Create(t, f, expect.App(app.Namespace, app.Name, expect.On("push-1", "push-4", "pull-1")))
+	expect.That(t, f, soon, app, "is Ready on the members that answer", func(a *v1.MyApp) error {
+		for _, m := range []string{"push-1", "pull-1"} {
+			if row := expect.Row(a, m); row == nil || row.State != v1.PlacementReady {
+				return fmt.Errorf("%s: %+v", m, row)
+			}
+		}
+		return nil
+	})
+	f.Cluster("push-4").Heal()
+	expect.Ready(t, f, soon, app, "push-1", "push-4", "pull-1")
+	expect.Delete(t, f, app)
+	expect.Gone(t, f, soon, app, "push-1", "push-4", "pull-1")
+}
