@@ -8,7 +8,7 @@ TOOL := go tool -modfile=go.tools.mod
 # What `make generate` writes. `make verify` fails if any of it is out of date.
 GENERATED := api deploy/crds docs/reference/api.md
 # Suites that are too long, or need more than Go, for `make test`.
-LONG_SUITES := /test/(chaos|bench|multikind)(/|$$)
+LONG_SUITES := /test/(bench|multikind)(/|$$)
 
 # Extra arguments for `go test`, as in: make test-unit ARGS='-run TestSchedule -v'
 ARGS ?=
@@ -75,11 +75,11 @@ test-unit: ## Run the tests that need no cluster.
 
 # Fleets share the machine: one package at a time, and never an old result.
 .PHONY: test-integration
-test-integration: control-plane ## Run the tests on local fleets of real API servers.
-	go test -count=1 -p 1 -timeout 20m $(ARGS) $$(go list ./test/... | grep -Ev '$(LONG_SUITES)')
+test-integration: control-plane ## Run the tests on local fleets of real API servers; chaos in its short form.
+	go test -short -count=1 -p 1 -timeout 20m $(ARGS) $$(go list ./test/... | grep -Ev '$(LONG_SUITES)')
 
 .PHONY: test-chaos
-test-chaos: control-plane ## Run the long fault-injection suite.
+test-chaos: control-plane ## Run the chaos suite in full: 50 kills of the hub, 100 flaps of a member.
 	go test -count=1 -p 1 -timeout 60m $(ARGS) ./test/chaos/...
 
 .PHONY: test-race

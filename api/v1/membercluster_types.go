@@ -69,6 +69,7 @@ type SecretKeyRef struct {
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:XValidation:rule="size(self) == 0 || !format.dns1123Subdomain().validate(self).hasValue()",message="it is not the name of a Secret: use lower-case letters, digits, '-' and '.', as in kubectl get secrets"
 	Name string `json:"name"`
 	// Key within the Secret.
 	// Default: kubeconfig. Example: value
@@ -76,6 +77,7 @@ type SecretKeyRef struct {
 	// +default="kubeconfig"
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[-._a-zA-Z0-9]*$')",message="it is not a key of a Secret: use letters, digits, '-', '_' and '.'"
 	Key string `json:"key,omitempty"`
 }
 

@@ -37,6 +37,7 @@ type MyApp struct {
 // MyAppSpec is what to run and where.
 //
 // +kubebuilder:validation:XValidation:rule="!has(self.service) || self.service.ports.all(p, !has(p.targetPort) || type(p.targetPort) != string || (has(self.ports) && self.ports.exists(c, has(c.name) && c.name == p.targetPort)))",message="service.ports[].targetPort names a port that spec.ports does not have: add it to spec.ports or use a number"
+// +kubebuilder:validation:XValidation:rule="[self.?probes.?liveness.?httpGet.?port, self.?probes.?liveness.?tcpSocket.?port, self.?probes.?readiness.?httpGet.?port, self.?probes.?readiness.?tcpSocket.?port, self.?probes.?startup.?httpGet.?port, self.?probes.?startup.?tcpSocket.?port].all(p, !p.hasValue() || type(p.value()) != string || (has(self.ports) && self.ports.exists(c, has(c.name) && c.name == p.value())))",message="a port of spec.probes names a port that spec.ports does not have: add it to spec.ports or use a number"
 type MyAppSpec struct {
 	// Image is the container image of the app, as a kubelet understands it.
 	// A change rolls the pods on every member.
@@ -75,6 +76,8 @@ type MyAppSpec struct {
 	// +kubebuilder:validation:MaxItems=256
 	// +kubebuilder:validation:XValidation:rule="self.all(e, !has(e.valueFrom) || !has(e.value) || e.value == '')",message="an environment variable has a value or a valueFrom, not both: remove one"
 	// +kubebuilder:validation:XValidation:rule="self.all(e, !has(e.valueFrom) || [has(e.valueFrom.configMapKeyRef), has(e.valueFrom.secretKeyRef), has(e.valueFrom.fieldRef), has(e.valueFrom.resourceFieldRef)].filter(x, x).size() == 1)",message="valueFrom has exactly one of configMapKeyRef, secretKeyRef, fieldRef and resourceFieldRef"
+	// +kubebuilder:validation:XValidation:rule="self.all(e, e.name != '')",message="an environment variable has an empty name: give it one"
+	// +kubebuilder:validation:XValidation:rule="self.all(e, [e.?valueFrom.?configMapKeyRef.?name, e.?valueFrom.?configMapKeyRef.?key, e.?valueFrom.?secretKeyRef.?name, e.?valueFrom.?secretKeyRef.?key].all(n, n.orValue('-') != ''))",message="configMapKeyRef and secretKeyRef need a name and a key: name the object on the member and the key in it"
 	Env []corev1.EnvVar `json:"env,omitempty"`
 
 	// EnvFrom takes environment variables from ConfigMaps and Secrets in the
@@ -84,6 +87,7 @@ type MyAppSpec struct {
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=64
 	// +kubebuilder:validation:XValidation:rule="self.all(e, has(e.configMapRef) != has(e.secretRef))",message="an envFrom entry has exactly one of configMapRef and secretRef"
+	// +kubebuilder:validation:XValidation:rule="self.all(e, e.?configMapRef.?name.orValue('-') != '' && e.?secretRef.?name.orValue('-') != '')",message="configMapRef and secretRef need a name: that of the object on the member"
 	EnvFrom []corev1.EnvFromSource `json:"envFrom,omitempty"`
 
 	// Command replaces the image's entrypoint.
@@ -104,6 +108,9 @@ type MyAppSpec struct {
 	// Default: none. Example: {requests: {cpu: 100m, memory: 64Mi}}
 	// +optional
 	// +kubebuilder:validation:XValidation:rule="!has(self.requests) || !has(self.limits) || ['cpu', 'memory', 'ephemeral-storage'].all(r, !(r in self.requests) || !(r in self.limits) || quantity(string(self.requests[r])).compareTo(quantity(string(self.limits[r]))) <= 0)",message="a request is larger than its limit: lower resources.requests or raise resources.limits"
+	// +kubebuilder:validation:XValidation:rule="!has(self.requests) || ['cpu', 'memory', 'ephemeral-storage'].all(r, !(r in self.requests) || quantity(string(self.requests[r])).compareTo(quantity('0')) >= 0)",message="a request is negative: use an amount like 100m of cpu or 64Mi of memory, or remove it"
+	// +kubebuilder:validation:XValidation:rule="!has(self.limits) || ['cpu', 'memory', 'ephemeral-storage'].all(r, !(r in self.limits) || quantity(string(self.limits[r])).compareTo(quantity('0')) >= 0)",message="a limit is negative: use an amount like 100m of cpu or 64Mi of memory, or remove it"
+	// +kubebuilder:validation:XValidation:rule="!has(self.claims)",message="claims need resource claims of the pod, which a MyApp does not have: remove resources.claims"
 	Resources *corev1.ResourceRequirements `json:"resources,omitempty"`
 
 	// Probes tell the kubelet how to see that the container is started, alive
@@ -185,14 +192,31 @@ type Probes struct {
 	// Liveness: a container that fails it is restarted. Default: none.
 	// +optional
 	// +kubebuilder:validation:XValidation:rule="[has(self.exec), has(self.grpc), has(self.httpGet), has(self.tcpSocket)].filter(x, x).size() == 1",message="a probe has exactly one of exec, grpc, httpGet and tcpSocket"
+	// +kubebuilder:validation:XValidation:rule="!has(self.exec) || (has(self.exec.command) && size(self.exec.command) > 0)",message="exec.command is empty: name the command to run"
+	// +kubebuilder:validation:XValidation:rule="[self.?httpGet.?port, self.?tcpSocket.?port].all(p, !p.hasValue() || type(p.value()) == string || (p.value() >= 1 && p.value() <= 65535)) && (!has(self.grpc) || (self.grpc.port >= 1 && self.grpc.port <= 65535))",message="a probe's port is a number from 1 to 65535 or, but for grpc, the name of a port in spec.ports"
+	// +kubebuilder:validation:XValidation:rule="!has(self.httpGet) || !has(self.httpGet.scheme) || self.httpGet.scheme in ['', 'HTTP', 'HTTPS']",message="httpGet.scheme is HTTP or HTTPS"
+	// +kubebuilder:validation:XValidation:rule="[self.?initialDelaySeconds, self.?timeoutSeconds, self.?periodSeconds, self.?successThreshold, self.?failureThreshold].all(n, n.orValue(0) >= 0)",message="times and thresholds of a probe are not negative: remove the field for its default"
+	// +kubebuilder:validation:XValidation:rule="self.?successThreshold.orValue(1) <= 1",message="successThreshold is 1 for a liveness or startup probe: remove it"
+	// +kubebuilder:validation:XValidation:rule="self.?terminationGracePeriodSeconds.orValue(1) >= 1",message="terminationGracePeriodSeconds is at least 1: remove it for the pod's own"
 	Liveness *corev1.Probe `json:"liveness,omitempty"`
 	// Readiness: a pod that fails it gets no traffic and is not ready. Default: none.
 	// +optional
 	// +kubebuilder:validation:XValidation:rule="[has(self.exec), has(self.grpc), has(self.httpGet), has(self.tcpSocket)].filter(x, x).size() == 1",message="a probe has exactly one of exec, grpc, httpGet and tcpSocket"
+	// +kubebuilder:validation:XValidation:rule="!has(self.exec) || (has(self.exec.command) && size(self.exec.command) > 0)",message="exec.command is empty: name the command to run"
+	// +kubebuilder:validation:XValidation:rule="[self.?httpGet.?port, self.?tcpSocket.?port].all(p, !p.hasValue() || type(p.value()) == string || (p.value() >= 1 && p.value() <= 65535)) && (!has(self.grpc) || (self.grpc.port >= 1 && self.grpc.port <= 65535))",message="a probe's port is a number from 1 to 65535 or, but for grpc, the name of a port in spec.ports"
+	// +kubebuilder:validation:XValidation:rule="!has(self.httpGet) || !has(self.httpGet.scheme) || self.httpGet.scheme in ['', 'HTTP', 'HTTPS']",message="httpGet.scheme is HTTP or HTTPS"
+	// +kubebuilder:validation:XValidation:rule="[self.?initialDelaySeconds, self.?timeoutSeconds, self.?periodSeconds, self.?successThreshold, self.?failureThreshold].all(n, n.orValue(0) >= 0)",message="times and thresholds of a probe are not negative: remove the field for its default"
+	// +kubebuilder:validation:XValidation:rule="!has(self.terminationGracePeriodSeconds)",message="a readiness probe stops no container: remove terminationGracePeriodSeconds"
 	Readiness *corev1.Probe `json:"readiness,omitempty"`
 	// Startup: until it succeeds the other probes wait. Default: none.
 	// +optional
 	// +kubebuilder:validation:XValidation:rule="[has(self.exec), has(self.grpc), has(self.httpGet), has(self.tcpSocket)].filter(x, x).size() == 1",message="a probe has exactly one of exec, grpc, httpGet and tcpSocket"
+	// +kubebuilder:validation:XValidation:rule="!has(self.exec) || (has(self.exec.command) && size(self.exec.command) > 0)",message="exec.command is empty: name the command to run"
+	// +kubebuilder:validation:XValidation:rule="[self.?httpGet.?port, self.?tcpSocket.?port].all(p, !p.hasValue() || type(p.value()) == string || (p.value() >= 1 && p.value() <= 65535)) && (!has(self.grpc) || (self.grpc.port >= 1 && self.grpc.port <= 65535))",message="a probe's port is a number from 1 to 65535 or, but for grpc, the name of a port in spec.ports"
+	// +kubebuilder:validation:XValidation:rule="!has(self.httpGet) || !has(self.httpGet.scheme) || self.httpGet.scheme in ['', 'HTTP', 'HTTPS']",message="httpGet.scheme is HTTP or HTTPS"
+	// +kubebuilder:validation:XValidation:rule="[self.?initialDelaySeconds, self.?timeoutSeconds, self.?periodSeconds, self.?successThreshold, self.?failureThreshold].all(n, n.orValue(0) >= 0)",message="times and thresholds of a probe are not negative: remove the field for its default"
+	// +kubebuilder:validation:XValidation:rule="self.?successThreshold.orValue(1) <= 1",message="successThreshold is 1 for a liveness or startup probe: remove it"
+	// +kubebuilder:validation:XValidation:rule="self.?terminationGracePeriodSeconds.orValue(1) >= 1",message="terminationGracePeriodSeconds is at least 1: remove it for the pod's own"
 	Startup *corev1.Probe `json:"startup,omitempty"`
 }
 
@@ -394,7 +418,7 @@ type PlacementRow struct {
 	CurrentReplicas int32 `json:"currentReplicas,omitempty"`
 	// ReadyReplicas is the number of ready pods the member last reported.
 	// +optional
-	ReadyReplicas int32 `json:"readyReplicas,omitempty"`
+	ReadyReplicas int32 `json:"readyReplicas"`
 	// Updated is true when the member has confirmed this revision and these replicas.
 	// +optional
 	Updated bool `json:"updated,omitempty"`

@@ -46,12 +46,15 @@ const (
 )
 
 // WorkSpec is what the agent is to put on the cluster.
+//
+// +kubebuilder:validation:XValidation:rule="self.state != 'Present' || (has(self.contentHash) && has(self.manifests) && size(self.manifests) > 0)",message="state Present needs manifests and their contentHash; to take the app off the cluster use state Removed"
 type WorkSpec struct {
 	// State is whether the app is to be on the cluster. Example: Present
 	// +required
 	State WorkState `json:"state"`
 	// HubID is the identity of the hub that gave the order.
 	// +required
+	// +kubebuilder:validation:MinLength=1
 	HubID string `json:"hubID"`
 	// App is the MyApp on the hub.
 	// +required

@@ -58,6 +58,7 @@ func command() *cobra.Command {
 	f.StringVar(&hubKubeconfig, "hub-kubeconfig", "", "kubeconfig of the agent's ServiceAccount on the hub")
 	f.StringVar(&kubeconfig, "kubeconfig", "", "kubeconfig of the agent's own cluster; default: the Pod's own credential")
 	f.StringVar(&o.MetricsBindAddress, "metrics-bind-address", ":8443", "address of /metrics (TLS, authenticated); 0 switches it off")
+	f.StringVar(&o.MetricsCertDir, "metrics-cert-dir", "", "directory with tls.crt and tls.key for /metrics; default: a self-signed certificate")
 	f.StringVar(&o.HealthProbeBindAddress, "health-probe-bind-address", ":8081", "address of /healthz and /readyz")
 	f.StringVar(&logFormat, "log-format", logging.JSON, "json or text")
 	f.IntVarP(&verbosity, "v", "v", 0, "log verbosity: 1 shows every change on the cluster")

@@ -51,6 +51,7 @@ func command() *cobra.Command {
 	f.StringVar(&kubeconfig, "kubeconfig", "", "kubeconfig of the hub's API server; default: the Pod's own credential")
 	f.StringVar(&o.Namespace, "namespace", "myapp-hub-system", "namespace of the hub's Lease, identity and kubeconfig Secrets")
 	f.StringVar(&o.MetricsBindAddress, "metrics-bind-address", ":8443", "address of /metrics (TLS, authenticated); 0 switches it off")
+	f.StringVar(&o.MetricsCertDir, "metrics-cert-dir", "", "directory with tls.crt and tls.key for /metrics; default: a self-signed certificate")
 	f.StringVar(&o.HealthProbeBindAddress, "health-probe-bind-address", ":8081", "address of /healthz and /readyz")
 	f.BoolVar(&o.LeaderElection.Enabled, "leader-elect", true, "let one of several hubs work; it exits when it loses")
 	f.DurationVar(&o.LeaderElection.LeaseDuration, "leader-elect-lease-duration", o.LeaderElection.LeaseDuration, "how long others wait for a silent leader")

@@ -39,6 +39,9 @@ type Options struct {
 	// MetricsBindAddress serves /metrics over TLS to clients that the own
 	// cluster lets get the non-resource URL /metrics. "0" switches it off.
 	MetricsBindAddress string
+	// MetricsCertDir holds tls.crt and tls.key for /metrics; they are read again
+	// when they change. Empty: a certificate that nobody has signed.
+	MetricsCertDir string
 	// HealthProbeBindAddress serves /healthz and /readyz. Example: :8081
 	HealthProbeBindAddress string
 	// Log is the process's logger.
@@ -119,15 +122,23 @@ func managerOptions(o Options, scheme *runtime.Scheme, own cluster.Cluster) mana
 		},
 		MapperProvider: func(*rest.Config, *http.Client) (meta.RESTMapper, error) { return hubMapper(), nil },
 		Metrics: metricsserver.Options{
-			BindAddress:   o.MetricsBindAddress,
-			SecureServing: true,
-			FilterProvider: func(*rest.Config, *http.Client) (metricsserver.Filter, error) {
-				return filters.WithAuthenticationAndAuthorization(own.GetConfig(), own.GetHTTPClient())
-			},
+			BindAddress:    o.MetricsBindAddress,
+			CertDir:        o.MetricsCertDir,
+			SecureServing:  true,
+			FilterProvider: askCluster(own),
 		},
 		HealthProbeBindAddress:  o.HealthProbeBindAddress,
 		LeaderElection:          false,
 		GracefulShutdownTimeout: ptr.To(shutdownTimeout),
+	}
+}
+
+// askCluster lets the own cluster decide who may read the metrics; the agent may
+// not ask the hub.
+func askCluster(own cluster.Cluster) func(*rest.Config, *http.Client) (metricsserver.Filter, error) {
+	config, httpClient := own.GetConfig(), own.GetHTTPClient()
+	return func(_ *rest.Config, _ *http.Client) (metricsserver.Filter, error) {
+		return filters.WithAuthenticationAndAuthorization(config, httpClient)
 	}
 }
 

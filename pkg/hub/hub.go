@@ -110,6 +110,7 @@ func managerOptions(o Options, scheme *runtime.Scheme) manager.Options {
 		Cache:  cache.Options{ByObject: cacheByObject(o.Namespace), ReaderFailOnMissingInformer: true},
 		Metrics: metricsserver.Options{
 			BindAddress:    o.MetricsBindAddress,
+			CertDir:        o.MetricsCertDir,
 			SecureServing:  true,
 			FilterProvider: filters.WithAuthenticationAndAuthorization,
 		},

@@ -20,6 +20,9 @@ type Options struct {
 	// MetricsBindAddress serves /metrics over TLS to clients that may get the
 	// non-resource URL /metrics. "0" switches it off. Example: :8443
 	MetricsBindAddress string
+	// MetricsCertDir holds tls.crt and tls.key for /metrics; they are read again
+	// when they change. Empty: a certificate that nobody has signed.
+	MetricsCertDir string
 	// HealthProbeBindAddress serves /healthz and /readyz. Example: :8081
 	HealthProbeBindAddress string
 	// LeaderElection lets one of several hubs work; it exits when it loses.

@@ -2,6 +2,7 @@ package aggregate
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -9,6 +10,12 @@ import (
 
 	v1 "github.com/example/myapp-hub/api/v1"
 )
+
+// longestMessage is what a row or condition admits, in characters.
+const longestMessage = 1024
+
+// admitted are the reasons that a condition may have, see metav1.Condition.
+var admitted = regexp.MustCompile(`^[A-Za-z]([A-Za-z0-9_,:]{0,254}[A-Za-z0-9])?$`)
 
 // verdict is a condition without its type and times.
 type verdict struct {
@@ -30,7 +37,7 @@ func setConditions(conditions *[]metav1.Condition, in Input, now metav1.Time) {
 	for _, t := range v1.AppConditions() {
 		v := verdicts[t]
 		meta.SetStatusCondition(conditions, metav1.Condition{
-			Type: t, Status: v.status, Reason: v.reason, Message: cut(v.message, 1024),
+			Type: t, Status: v.status, Reason: v.reason, Message: cut(v.message, longestMessage),
 			ObservedGeneration: in.Generation, LastTransitionTime: now,
 		})
 	}
@@ -121,12 +128,21 @@ func ready(in Input, g groups) verdict {
 	case len(g.failed) > 0:
 		return verdict{metav1.ConditionFalse, v1.ReasonMemberFailed, details(g.failed, len(g.wanted))}
 	case len(g.notReady) > 0:
-		return verdict{metav1.ConditionFalse, g.notReady[0].Reason, "not ready on " + names(g.notReady, len(g.wanted))}
+		return verdict{metav1.ConditionFalse, reasonOf(g.notReady[0]), "not ready on " + names(g.notReady, len(g.wanted))}
 	case len(g.unknown) > 0:
 		return verdict{metav1.ConditionUnknown, v1.ReasonMemberUnknown, "no answer from " + names(g.unknown, len(g.wanted)) + "; the last report of each is kept"}
 	default:
 		return verdict{metav1.ConditionTrue, v1.ReasonAllReady, fmt.Sprintf("ready on all %d members", len(g.wanted))}
 	}
+}
+
+// reasonOf is the reason of a row that is not ready. An agent may report
+// anything; a reason that a condition does not admit would lose the whole status.
+func reasonOf(r v1.PlacementRow) string {
+	if !admitted.MatchString(r.Reason) {
+		return v1.ReasonPodsNotReady
+	}
+	return r.Reason
 }
 
 func stalled(in Input, g groups) verdict {

@@ -72,10 +72,13 @@ func Rows(persisted, next []v1.PlacementRow, reports map[string]Report, members 
 }
 
 func observe(row v1.PlacementRow, report Report, reported bool, m Member, now metav1.Time) v1.PlacementRow {
-	if !m.Exists || !m.Ready {
+	switch {
+	case row.State == v1.PlacementStray:
+		// Nothing is wanted of it: it must not become Unknown, which is.
+		return row
+	case !m.Exists || !m.Ready:
 		return unknown(row, m, now)
-	}
-	if row.State == v1.PlacementStray || !reported {
+	case !reported:
 		return row
 	}
 	state := v1.PlacementProgressing
@@ -114,7 +117,7 @@ func removing(row v1.PlacementRow, report Report, reported bool, m Member) v1.Pl
 	switch {
 	case !m.Exists || !m.Ready:
 		_, message := silence(row.Cluster, m)
-		row.Message = "waiting for " + row.Cluster + " to confirm the removal: " + message
+		row.Message = cut("waiting for "+row.Cluster+" to confirm the removal: "+message, longestMessage)
 	case reported && report.Message != "":
 		row.Message = report.Message
 	}
@@ -129,7 +132,7 @@ func silence(cluster string, m Member) (reason, message string) {
 	if message == "" {
 		message = cluster + " does not answer"
 	}
-	return v1.ReasonMemberUnknown, message
+	return v1.ReasonMemberUnknown, cut(message, longestMessage)
 }
 
 func set(row *v1.PlacementRow, state v1.PlacementState, now metav1.Time) {

@@ -2,6 +2,7 @@ package delivery
 
 import (
 	"context"
+	"time"
 
 	logf "sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
@@ -42,6 +43,9 @@ func (r *Reconciler) pushApply(ctx context.Context, o order, engine *apply.Engin
 		logf.FromContext(ctx).V(1).Info("Applied", "changes", set.Changes)
 	}
 	if err != nil {
+		if apply.Unreachable(err) {
+			r.unanswered.note(o, time.Now())
+		}
 		last, _ := r.Reports.get(o.app.UID, o.member)
 		r.report(o, aggregate.Report{Feedback: apply.ErrorFeedback(last.Feedback, err)})
 		return reconcile.Result{}, err
@@ -64,6 +68,13 @@ func (r *Reconciler) pushRemoval(ctx context.Context, o order, engine *apply.Eng
 			State: v1.FeedbackRemoving, Reason: v1.ReasonApplyError, Message: apply.Shorten(err.Error()),
 		}})
 		return reconcile.Result{}, err
+	}
+	if wait := r.unanswered.wait(o, time.Now()); removal.Done && wait > 0 {
+		r.report(o, aggregate.Report{Feedback: v1.Feedback{
+			State: v1.FeedbackRemoving, Reason: v1.ReasonRemoving,
+			Message: "the member is empty; looking once more, because it may still carry out a request that it did not answer",
+		}})
+		return reconcile.Result{RequeueAfter: wait}, nil
 	}
 	r.report(o, aggregate.Report{Feedback: apply.RemovalFeedback(removal)})
 	if removal.Done {

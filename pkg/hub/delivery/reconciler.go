@@ -29,7 +29,8 @@ type Reconciler struct {
 	// Reports receives what members say.
 	Reports *Reports
 
-	gates *gates
+	gates      *gates
+	unanswered unanswered
 	// requeue puts a request back into the queue.
 	requeue func(mcreconcile.Request)
 }

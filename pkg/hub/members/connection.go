@@ -180,7 +180,7 @@ func (c *connection) serve(ctx context.Context, a *attempt, aware multicluster.A
 	// Before waiting: a watch whose peer is dead may not notice its context.
 	a.transport.close()
 	if !ended {
-		<-started
+		<-started //nolint:errcheck // it was told to end; how it did is no news
 	}
 	return err
 }

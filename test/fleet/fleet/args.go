@@ -106,8 +106,8 @@ func kwokArgs(dir string) []string {
 }
 
 type hubParams struct {
-	kubeconfig, metricsAddr, healthAddr string
-	extra                               []string
+	kubeconfig, metricsAddr, metricsCerts, healthAddr string
+	extra                                             []string
 }
 
 func hubArgs(p hubParams) []string {
@@ -116,6 +116,7 @@ func hubArgs(p hubParams) []string {
 		"--namespace=" + HubNamespace,
 		"--leader-elect=true",
 		"--metrics-bind-address=" + p.metricsAddr,
+		"--metrics-cert-dir=" + p.metricsCerts,
 		"--health-probe-bind-address=" + p.healthAddr,
 		"--log-format=text",
 	}, p.extra...)

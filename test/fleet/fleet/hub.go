@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"os"
 	"path/filepath"
 )
 
@@ -49,16 +50,37 @@ func (f *Fleet) StartHubStandby(ctx context.Context) (*Process, error) {
 }
 
 func (f *Fleet) startHubProcess(ctx context.Context, name string) (p *Process, err error) {
+	certs, err := f.metricsCertificate()
+	if err != nil {
+		return nil, err
+	}
 	err = withPorts(2, func(ports []int) error {
 		metrics, health := loopback(ports[0]), loopback(ports[1])
 		p = f.newProcess(name, "hub", hubArgs(hubParams{
-			kubeconfig: f.HubKubeconfig(), metricsAddr: metrics, healthAddr: health, extra: f.cfg.HubArgs,
+			kubeconfig: f.HubKubeconfig(), metricsAddr: metrics, metricsCerts: certs, healthAddr: health, extra: f.cfg.HubArgs,
 		}))
 		p.MetricsAddr, p.HealthAddr = metrics, health
 		p.ready = httpReady(http.DefaultClient, "http://"+health+"/readyz")
 		return p.startReady(ctx)
 	})
 	return p, err
+}
+
+// metricsCertificate makes the directory of the certificate of the hub's
+// metrics, issued by the authority of the hub's cluster.
+func (f *Fleet) metricsCertificate() (dir string, err error) {
+	pair, err := f.Cluster(HubName).ca.server(HubProcess)
+	if err != nil {
+		return "", err
+	}
+	dir = filepath.Join(f.cfg.Dir, "hub-metrics")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return "", fmt.Errorf("certificate of the hub's metrics: %w", err)
+	}
+	return dir, writeFiles(map[string][]byte{
+		filepath.Join(dir, "tls.crt"): pair.cert,
+		filepath.Join(dir, "tls.key"): pair.key,
+	})
 }
 
 func (f *Fleet) startAgent(ctx context.Context, member, hubKubeconfig, kubeconfig string) error {

@@ -21,6 +21,12 @@ var errPortTaken = errors.New("a port was taken by someone else")
 // freePorts returns n ports of 127.0.0.1 that nobody listens on.
 func freePorts(n int) ([]int, error) {
 	var ports []int
+	var held []net.Listener // until all are found, so that they differ
+	defer func() {
+		for _, l := range held {
+			_ = l.Close()
+		}
+	}()
 	for range 50 * n {
 		if len(ports) == n {
 			return ports, nil
@@ -29,8 +35,7 @@ func freePorts(n int) ([]int, error) {
 		if err != nil {
 			continue
 		}
-		// Held until all are found, so that they differ.
-		defer func() { _ = l.Close() }()
+		held = append(held, l)
 		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
 	}
 	return nil, fmt.Errorf("no %d free ports between %d and %d", n, lowestPort, lowestPort+portCount)

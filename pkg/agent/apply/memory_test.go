@@ -1,0 +1,114 @@
+package apply
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	appsv1 "k8s.io/api/apps/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	toolscache "k8s.io/client-go/tools/cache"
+	"k8s.io/utils/ptr"
+
+	v1 "github.com/example/myapp-hub/api/v1"
+)
+
+func TestMemoryOfWrites(t *testing.T) {
+	key := objectKey{deploymentGVK.GroupKind(), types.NamespacedName{Namespace: "shop", Name: "web"}}
+	at := func(uid types.UID, version string) *metav1.ObjectMeta {
+		return &metav1.ObjectMeta{UID: uid, ResourceVersion: version}
+	}
+	for _, tt := range []struct {
+		name, reason string
+		after        time.Duration
+		cached       *metav1.ObjectMeta
+		newer        bool
+	}{
+		{"not shown", "the cache does not show the creation yet", 0, nil, true},
+		{"older", "the cache shows the state before the write", 0, at("u", "99"), true},
+		{"almost too late", "the cache may be that much behind", writtenTTL, at("u", "99"), true},
+		{"too late", "a cache that does not show a write for so long is believed", writtenTTL + 1, at("u", "99"), false},
+		{"not shown for long", "the object was deleted since", writtenTTL + 1, nil, false},
+		{"shown", "the cache has caught up", 0, at("u", "100"), false},
+		{"newer", "somebody wrote after us; numbers are compared, not strings", 0, at("u", "1000"), false},
+		{"made again", "another object of that name", 0, at("other", "99"), false},
+		{"no number", "what cannot be compared is believed", 0, at("u", "x"), false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				m := newMemory()
+				m.wrote(key, &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{
+					UID: "u", ResourceVersion: "100", Annotations: map[string]string{v1.AnnotationContentHash: "h", "secret": "x"},
+				}})
+				time.Sleep(tt.after)
+				got := m.newer(key, tt.cached)
+				if (got != nil) != tt.newer {
+					t.Fatalf("%s: newer = %+v", tt.reason, got)
+				}
+				if tt.newer {
+					if diff := cmp.Diff(map[string]string{v1.AnnotationContentHash: "h"}, got.Annotations); diff != "" {
+						t.Errorf("only what is needed is kept:\n%s", diff)
+					}
+					m.removed(key)
+				}
+				if m.newer(key, at("u", "99")) != nil || len(m.written) != 0 {
+					t.Error("a write that is removed, or that the cache has caught up with, is forgotten")
+				}
+			})
+		})
+	}
+}
+
+func TestMemoryOfFacts(t *testing.T) {
+	m := newMemory()
+	key := objectKey{deploymentGVK.GroupKind(), types.NamespacedName{Name: "web"}}
+	other := objectKey{deploymentGVK.GroupKind(), types.NamespacedName{Name: "api"}}
+	for _, known := range []bool{false, true, true, false} {
+		m.setNamespace("shop", known)
+		m.setForeign(key, known)
+		if m.namespaceKnown("shop") != known || m.isForeign(key) != known {
+			t.Errorf("set to %v, but remembered as %v and %v", known, m.namespaceKnown("shop"), m.isForeign(key))
+		}
+		if m.namespaceKnown("crm") || m.isForeign(other) {
+			t.Error("knows what it was not told")
+		}
+	}
+}
+
+func TestSlim(t *testing.T) {
+	meta := metav1.ObjectMeta{
+		Namespace: "shop", Name: "web", UID: "u", ResourceVersion: "7", Generation: 3, Finalizers: []string{"f"},
+		Labels:          map[string]string{v1.LabelApp: "web"},
+		Annotations:     map[string]string{v1.AnnotationContentHash: "h", "token": "secret"},
+		ManagedFields:   []metav1.ManagedFieldsEntry{{Manager: "x"}},
+		OwnerReferences: []metav1.OwnerReference{{Name: "x"}},
+	}
+	kept := *meta.DeepCopy()
+	kept.ManagedFields, kept.OwnerReferences = nil, nil
+	kept.Annotations = map[string]string{v1.AnnotationContentHash: "h"}
+	bare := metav1.ObjectMeta{Name: "bare"}
+	tombstone := toolscache.DeletedFinalStateUnknown{Key: "shop/web"}
+	status := appsv1.DeploymentStatus{ReadyReplicas: 2}
+
+	for _, tt := range []struct {
+		reason       string
+		object, want any
+	}{
+		{"what engine and health read stays", &metav1.PartialObjectMetadata{ObjectMeta: *meta.DeepCopy()}, &metav1.PartialObjectMetadata{ObjectMeta: kept}},
+		{"of a Deployment the replicas and the status too, but no environment",
+			&appsv1.Deployment{ObjectMeta: *meta.DeepCopy(), Spec: appsv1.DeploymentSpec{Replicas: ptr.To[int32](2), Paused: true}, Status: status},
+			&appsv1.Deployment{ObjectMeta: kept, Spec: appsv1.DeploymentSpec{Replicas: ptr.To[int32](2)}, Status: status}},
+		{"without annotations none are made", &metav1.PartialObjectMetadata{ObjectMeta: bare}, &metav1.PartialObjectMetadata{ObjectMeta: bare}},
+		{"a tombstone passes", tombstone, tombstone},
+	} {
+		got, err := slim(tt.object)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(tt.want, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", tt.reason, diff)
+		}
+	}
+}

@@ -1,0 +1,257 @@
+package apply
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"github.com/google/go-cmp/cmp"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/utils/ptr"
+	"pgregory.net/rapid"
+
+	v1 "github.com/example/myapp-hub/api/v1"
+	"github.com/example/myapp-hub/pkg/manifest"
+)
+
+func made(t testing.TB, kind, name, content string) manifest.Manifest {
+	t.Helper()
+	m, err := manifest.New(map[string]any{
+		"apiVersion": map[string]string{"Service": "v1", "Deployment": "apps/v1"}[kind], "kind": kind,
+		"metadata": map[string]any{"namespace": "shop", "name": name, "labels": map[string]any{"content": content}},
+		"spec":     map[string]any{"content": content, "template": map[string]any{"metadata": map[string]any{"name": content}}},
+	}, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+func TestWithMetadata(t *testing.T) {
+	for _, tt := range []struct{ reason, raw, want string }{
+		{"it comes first", `{"kind":"K","metadata":{"name":"n"}}`, `{"kind":"K","metadata":{"uid":"7","name":"n"}}`},
+		{"only the object's own metadata", `{"metadata":{"name":"n"},"spec":{"template":{"metadata":{"a":1}}}}`, `{"metadata":{"uid":"7","name":"n"},"spec":{"template":{"metadata":{"a":1}}}}`},
+		{"text that looks like it is left alone", `{"kind":"\"metadata\":{","metadata":{"name":"n"}}`, `{"kind":"\"metadata\":{","metadata":{"uid":"7","name":"n"}}`},
+		{"nothing to add it to", `{"kind":"K"}`, ""},
+	} {
+		raw := []byte(tt.raw)
+		got, err := withMetadata(raw, "uid", "7")
+		if string(got) != tt.want || (err != nil) != (tt.want == "") {
+			t.Errorf("%s: got %s, %v", tt.reason, got, err)
+		}
+		if string(raw) != tt.raw {
+			t.Errorf("%s: the manifest is immutable and was changed to %s", tt.reason, raw)
+		}
+	}
+}
+
+// FuzzWithMetadata: the result is JSON with the same content and one field more.
+func FuzzWithMetadata(f *testing.F) {
+	f.Add("x", "1")
+	f.Add(`"metadata":{`, "0b9c2f6e-0000-4000-8000-000000000001")
+	f.Add("\\\"metadata\":{", "")
+	f.Add("\x00<>&\u2028", "1")
+	f.Fuzz(func(t *testing.T, content, value string) {
+		for _, r := range value {
+			if r < ' ' || r > '~' {
+				return // UIDs and resourceVersions are printable
+			}
+		}
+		m := made(t, "Deployment", "web", content)
+		out, err := withMetadata(m.Raw, "uid", value)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var was, is map[string]any
+		if err := json.Unmarshal(m.Raw, &was); err != nil {
+			t.Fatal(err)
+		}
+		if err := json.Unmarshal(out, &is); err != nil {
+			t.Fatalf("no longer JSON: %v: %s", err, out)
+		}
+		metadata := is["metadata"].(map[string]any)
+		if metadata["uid"] != value {
+			t.Errorf("uid is %v, want %q", metadata["uid"], value)
+		}
+		delete(metadata, "uid")
+		if diff := cmp.Diff(was, is); diff != "" {
+			t.Errorf("other content (-before +after):\n%s", diff)
+		}
+	})
+}
+
+func TestShorten(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		s := rapid.OneOf(rapid.String(), rapid.StringN(700, 900, -1),
+			rapid.Map(rapid.SliceOf(rapid.Byte()), func(b []byte) string { return string(bytes.Repeat(b, 40)) })).Draw(t, "message")
+		got := Shorten(s)
+		n := utf8.RuneCountInString(got)
+		if !utf8.ValidString(got) || n > 800 {
+			t.Fatalf("%d runes, valid = %v", n, utf8.ValidString(got))
+		}
+		if utf8.ValidString(s) && utf8.RuneCountInString(s) <= 800 && got != s {
+			t.Fatalf("what fits was changed from %q to %q", s, got)
+		}
+		if Shorten(got) != got {
+			t.Fatal("shortening twice changes it again: the status would never settle")
+		}
+	})
+}
+
+func TestClassify(t *testing.T) {
+	deployments := schema.GroupResource{Group: "apps", Resource: "deployments"}
+	terminatingNamespace := apierrors.NewForbidden(deployments, "web", errors.New("namespace is being terminated"))
+	terminatingNamespace.ErrStatus.Details.Causes = []metav1.StatusCause{{Type: corev1.NamespaceTerminatingCause}}
+	m := made(t, "Deployment", "web", "x")
+	for _, tt := range []struct {
+		reason string
+		err    error
+		want   string // reason of the refusal; "" if asking again may help
+	}{
+		{"a namespace that ends is waited for, though the answer is 403", terminatingNamespace, v1.ReasonTerminating},
+		{"invalid", apierrors.NewInvalid(schema.GroupKind{Kind: "Deployment"}, "web", nil), v1.ReasonRejected},
+		{"bad request", apierrors.NewBadRequest("no such field"), v1.ReasonRejected},
+		{"forbidden", apierrors.NewForbidden(deployments, "web", errors.New("rbac")), v1.ReasonForbidden},
+		{"wrapped", fmt.Errorf("applying: %w", apierrors.NewForbidden(deployments, "web", nil)), v1.ReasonForbidden},
+		{"conflict: the caller decides", apierrors.NewConflict(deployments, "web", nil), ""},
+		{"not found: the caller decides", apierrors.NewNotFound(deployments, "web"), ""},
+		{"overload passes", apierrors.NewTooManyRequests("later", 1), ""},
+		{"an outage passes", apierrors.NewInternalError(errors.New("etcd")), ""},
+		{"no answer is no answer", errors.New("connection refused"), ""},
+	} {
+		err := classify(tt.err)
+		change, refused := refusal(m, fmt.Errorf("doing it: %w", err))
+		if refused != (tt.want != "") || change.Reason != tt.want {
+			t.Errorf("%s: %v is refused = %v for %q, want %q", tt.reason, tt.err, refused, change.Reason, tt.want)
+		}
+		if !errors.Is(err, tt.err) {
+			t.Errorf("%s: the API server's error is lost in %v", tt.reason, err)
+		}
+		if refused && (change.Action != Refused || !strings.HasPrefix(change.Message, m.String()+": ")) {
+			t.Errorf("%s: the change must name the object: %+v", tt.reason, change)
+		}
+	}
+	if classify(nil) != nil {
+		t.Error("no error is no refusal")
+	}
+}
+
+func TestUnreachable(t *testing.T) {
+	for _, tt := range []struct {
+		reason string
+		err    error
+		want   bool
+	}{
+		{"no error", nil, false},
+		{"no answer", fmt.Errorf("applying: %w", errors.New("i/o timeout")), true},
+		{"an answer, even a bad one", fmt.Errorf("applying: %w", apierrors.NewInternalError(errors.New("etcd"))), false},
+		{"a refusal is an answer", &RefusedError{Err: apierrors.NewBadRequest("x")}, false},
+	} {
+		if got := Unreachable(tt.err); got != tt.want {
+			t.Errorf("%s: Unreachable(%v) = %v", tt.reason, tt.err, got)
+		}
+	}
+}
+
+// shows is a cache that shows the manifests, with their pods ready.
+func shows(manifests ...manifest.Manifest) Observed {
+	o := Observed{objects: map[objectKey]*metav1.ObjectMeta{}, deployments: map[string]*appsv1.Deployment{}}
+	for _, m := range manifests {
+		d := &appsv1.Deployment{
+			ObjectMeta: metav1.ObjectMeta{Namespace: m.Namespace, Name: m.Name, Annotations: map[string]string{v1.AnnotationContentHash: m.Hash}},
+			Spec:       appsv1.DeploymentSpec{Replicas: ptr.To[int32](1)},
+			Status: appsv1.DeploymentStatus{Replicas: 1, UpdatedReplicas: 1, ReadyReplicas: 1, AvailableReplicas: 1,
+				Conditions: []appsv1.DeploymentCondition{{Type: appsv1.DeploymentAvailable, Status: corev1.ConditionTrue}}},
+		}
+		if m.GVK == deploymentGVK {
+			o.deployments[m.Name] = d
+		}
+		o.add(m.GVK, &d.ObjectMeta)
+	}
+	return o
+}
+
+func TestCompare(t *testing.T) {
+	service, deployment := made(t, "Service", "web", "1"), made(t, "Deployment", "web", "1")
+	old := made(t, "Deployment", "web", "0")
+	both := []manifest.Manifest{service, deployment}
+	for _, tt := range []struct {
+		reason   string
+		observed Observed
+		want     []Action
+		state    v1.FeedbackState
+		why      string
+	}{
+		{"all is as wanted", shows(service, deployment), []Action{Unchanged, Unchanged}, v1.FeedbackReady, ""},
+		{"an object is missing", shows(deployment), []Action{Refused, Unchanged}, v1.FeedbackProgressing, v1.ReasonPaused},
+		{"an object has other content; a Service of the same name is another object", shows(service, old), []Action{Unchanged, Refused}, v1.FeedbackProgressing, v1.ReasonPaused},
+		{"nothing is there", shows(), []Action{Refused, Refused}, v1.FeedbackProgressing, v1.ReasonPaused},
+	} {
+		set := Compare(both, tt.observed, v1.ReasonPaused, "spec.paused is true")
+		var got []Action
+		for _, c := range set.Changes {
+			got = append(got, c.Action)
+		}
+		if diff := cmp.Diff(tt.want, got); diff != "" || set.Writes() != 0 || set.Hash != manifest.SetHash(both) {
+			t.Errorf("%s: %+v\n%s", tt.reason, set, diff)
+		}
+		f := Feedback(set, both, tt.observed)
+		if f.State != tt.state || f.Reason != tt.why || (f.AppliedHash == set.Hash) != (tt.why == "") {
+			t.Errorf("%s: feedback %+v", tt.reason, f)
+		}
+	}
+}
+
+func TestFeedbackOfRefusals(t *testing.T) {
+	manifests := []manifest.Manifest{made(t, "Deployment", "web", "1")}
+	for _, tt := range []struct {
+		reason, why string
+		want        v1.FeedbackState
+		retry       time.Duration
+	}{
+		{"waiting helps", v1.ReasonTerminating, v1.FeedbackProgressing, RetryTerminating},
+		{"a person must act", v1.ReasonNotOwned, v1.FeedbackFailed, retryNotOwned},
+		{"a person must act", v1.ReasonRejected, v1.FeedbackFailed, retryRejected},
+		{"a person must act", v1.ReasonForbidden, v1.FeedbackFailed, retryRejected},
+	} {
+		set := ChangeSet{Hash: "h", Changes: []Change{{Action: Created}, {Action: Refused, Reason: tt.why, Message: "no"}}}
+		f := Feedback(set, manifests, shows(manifests...))
+		want := v1.Feedback{State: tt.want, Reason: tt.why, Message: "no", Replicas: 1, ReadyReplicas: 1}
+		if diff := cmp.Diff(want, f); diff != "" {
+			t.Errorf("%s, %s: pods of before are still counted, the hash is not (-want +got):\n%s", tt.why, tt.reason, diff)
+		}
+		if got := RetryAfter(set); got != tt.retry {
+			t.Errorf("%s: retried after %v, want %v", tt.why, got, tt.retry)
+		}
+	}
+	done := ChangeSet{Changes: []Change{{Action: Created}, {Action: Updated}, {Action: Pruned}, {Action: Unchanged}}}
+	if got := RetryAfter(done); got != 0 || done.Writes() != 3 {
+		t.Errorf("what was done needs no retry (%v) and %d writes", got, done.Writes())
+	}
+}
+
+func TestOtherFeedback(t *testing.T) {
+	last := v1.Feedback{State: v1.FeedbackReady, AppliedHash: "h", Replicas: 2, ReadyReplicas: 2}
+	for _, tt := range []struct {
+		reason    string
+		got, want v1.Feedback
+	}{
+		{"removed", RemovalFeedback(Removal{Done: true}), v1.Feedback{State: v1.FeedbackRemoved, Reason: v1.ReasonRemoved}},
+		{"what is left is named", RemovalFeedback(Removal{Left: []string{"a", "b"}}), v1.Feedback{State: v1.FeedbackRemoving, Reason: v1.ReasonRemoving, Message: "waiting for the member to finish deleting a, b"}},
+		{"what was known stays known, but the content is not confirmed", ErrorFeedback(last, errors.New("timeout")),
+			v1.Feedback{State: v1.FeedbackProgressing, Reason: v1.ReasonApplyError, Message: "timeout", Replicas: 2, ReadyReplicas: 2}},
+	} {
+		if diff := cmp.Diff(tt.want, tt.got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", tt.reason, diff)
+		}
+	}
+}

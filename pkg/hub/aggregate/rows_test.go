@@ -1,0 +1,167 @@
+package aggregate
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	v1 "github.com/example/myapp-hub/api/v1"
+)
+
+var (
+	before = metav1.NewTime(time.Date(2026, 5, 4, 11, 0, 0, 0, time.UTC))
+	noon   = metav1.NewTime(time.Date(2026, 5, 4, 12, 0, 0, 0, time.UTC))
+)
+
+// row is a row of member m whose state began before noon.
+func row(state v1.PlacementState, change ...func(*v1.PlacementRow)) v1.PlacementRow {
+	r := v1.PlacementRow{Cluster: "m", State: state, Decision: 4, Revision: "web-1", Replicas: 2, LastTransitionTime: before}
+	for _, c := range change {
+		c(&r)
+	}
+	return r
+}
+
+func report(decision int64, f v1.Feedback) *Report { return &Report{Decision: decision, Feedback: f} }
+
+func TestObservedPart(t *testing.T) {
+	answers := Member{Exists: true, Ready: true}
+	silent := Member{Exists: true, LastHeard: &before, Message: "no route to m"}
+	updated := func(r *v1.PlacementRow) {
+		r.Updated, r.AppliedHash, r.CurrentReplicas, r.ReadyReplicas = true, "h", 2, 2
+	}
+	because := func(reason, message string) func(*v1.PlacementRow) {
+		return func(r *v1.PlacementRow) { r.Reason, r.Message = reason, message }
+	}
+	moved := func(r *v1.PlacementRow) { r.LastTransitionTime = noon }
+	heard := func(at metav1.Time) func(*v1.PlacementRow) {
+		return func(r *v1.PlacementRow) { r.LastReportTime = &at }
+	}
+	readyNow := v1.Feedback{State: v1.FeedbackReady, AppliedHash: "h", Replicas: 2, ReadyReplicas: 2}
+	gone := because(v1.ReasonMemberGone, "MemberCluster m does not exist; what runs there is left alone until it is registered again")
+
+	for _, tt := range []struct {
+		name, reason string
+		row          v1.PlacementRow
+		report       *Report
+		member       Member
+		want         v1.PlacementRow
+	}{
+		{"no report", "a row waits for the member to speak", row(v1.PlacementPending), nil, answers, row(v1.PlacementPending)},
+		{"ready", "the member confirms", row(v1.PlacementPending), report(4, readyNow), answers, row(v1.PlacementReady, updated, moved)},
+		{"still ready", "times change on transitions only", row(v1.PlacementReady, updated), report(4, readyNow), answers, row(v1.PlacementReady, updated)},
+		{"old decision", "what a member says of an older decision says nothing of this one", row(v1.PlacementPending), report(3, readyNow), answers, row(v1.PlacementPending)},
+		{"progressing", "its pods start; the content of before is kept in mind", row(v1.PlacementReady, updated),
+			report(4, v1.Feedback{State: v1.FeedbackProgressing, Replicas: 2, ReadyReplicas: 1, Reason: v1.ReasonPodsNotReady, Message: "1 of 2"}), answers,
+			row(v1.PlacementProgressing, updated, moved, because(v1.ReasonPodsNotReady, "1 of 2"), func(r *v1.PlacementRow) { r.Updated, r.ReadyReplicas = false, 1 })},
+		{"failed", "the member refuses", row(v1.PlacementPending), report(4, v1.Feedback{State: v1.FeedbackFailed, Reason: v1.ReasonForbidden, Message: "no"}), answers,
+			row(v1.PlacementFailed, moved, because(v1.ReasonForbidden, "no"))},
+		{"removed, but wanted", "it has not what it should have", row(v1.PlacementReady, updated), report(4, v1.Feedback{State: v1.FeedbackRemoved, Reason: v1.ReasonRemoved}), answers,
+			row(v1.PlacementProgressing, moved, because(v1.ReasonRemoved, ""), func(r *v1.PlacementRow) { r.AppliedHash = "h" })},
+		{"falls silent", "the last report stays, with its time", row(v1.PlacementReady, updated), report(4, readyNow), silent,
+			row(v1.PlacementUnknown, updated, moved, because(v1.ReasonMemberUnknown, "no route to m"), heard(before))},
+		{"never heard of", "then the silence begins now", row(v1.PlacementReady, updated), nil, Member{Exists: true},
+			row(v1.PlacementUnknown, updated, moved, because(v1.ReasonMemberUnknown, "m does not answer"), heard(noon))},
+		{"stays silent", "nothing moves, not even the time", row(v1.PlacementUnknown, updated, heard(before)), nil, Member{Exists: true, Message: "no route to m"},
+			row(v1.PlacementUnknown, updated, because(v1.ReasonMemberUnknown, "no route to m"), heard(before))},
+		{"MemberCluster deleted", "what runs there runs on", row(v1.PlacementReady, updated), report(4, readyNow), Member{},
+			row(v1.PlacementUnknown, updated, moved, gone, heard(noon))},
+		{"is back, has not spoken", "it is unknown until it has reported", row(v1.PlacementUnknown, updated, heard(before)), nil, answers,
+			row(v1.PlacementUnknown, updated, heard(before))},
+		{"is back", "the report counts again", row(v1.PlacementUnknown, heard(before)), report(4, readyNow), answers, row(v1.PlacementReady, updated, moved)},
+		{"removing", "it is not done", row(v1.PlacementRemoving), report(4, v1.Feedback{State: v1.FeedbackRemoving, Message: "finalizers"}), answers,
+			row(v1.PlacementRemoving, because("", "finalizers"))},
+		{"removing, silent", "the row waits and says for whom", row(v1.PlacementRemoving), nil, silent,
+			row(v1.PlacementRemoving, because("", "waiting for m to confirm the removal: no route to m"))},
+		{"stray, silent", "nothing was decided about it: it does not become a row that is wanted", row(v1.PlacementStray), nil, silent, row(v1.PlacementStray)},
+		{"stray, confirmed", "it is still there", row(v1.PlacementStray), &Report{Decision: 4, Stray: true}, answers, row(v1.PlacementStray)},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			reports := map[string]Report{}
+			if tt.report != nil {
+				reports["m"] = *tt.report
+			}
+			members := map[string]Member{}
+			if tt.member.Exists {
+				members["m"] = tt.member
+			}
+			rows := []v1.PlacementRow{tt.row}
+			got := Rows(rows, rows, reports, members, noon)
+			if diff := cmp.Diff([]v1.PlacementRow{tt.want}, got); diff != "" {
+				t.Errorf("%s (-want +got):\n%s", tt.reason, diff)
+			}
+		})
+	}
+}
+
+// TestDropped: the only ways for a row to go.
+func TestDropped(t *testing.T) {
+	removed := v1.Feedback{State: v1.FeedbackRemoved}
+	persisted := func(r v1.PlacementRow) []v1.PlacementRow { return []v1.PlacementRow{r} }
+	for _, tt := range []struct {
+		name, reason string
+		persisted    []v1.PlacementRow
+		next         v1.PlacementRow
+		report       *Report
+		dropped      bool
+	}{
+		{"confirmed", "ordered, persisted and confirmed", persisted(row(v1.PlacementRemoving)), row(v1.PlacementRemoving), report(4, removed), true},
+		{"not persisted", "the order itself is not recorded yet", persisted(row(v1.PlacementReady, func(r *v1.PlacementRow) { r.Decision = 3 })), row(v1.PlacementRemoving), report(4, removed), false},
+		{"no row persisted", "nor is there any row", nil, row(v1.PlacementRemoving), report(4, removed), false},
+		{"another order persisted", "the confirmation must be of this order", persisted(row(v1.PlacementRemoving, func(r *v1.PlacementRow) { r.Decision = 3 })), row(v1.PlacementRemoving), report(4, removed), false},
+		{"confirmed another", "an earlier removal was confirmed, not this one", persisted(row(v1.PlacementRemoving)), row(v1.PlacementRemoving), report(3, removed), false},
+		{"not done", "objects are left", persisted(row(v1.PlacementRemoving)), row(v1.PlacementRemoving), report(4, v1.Feedback{State: v1.FeedbackRemoving}), false},
+		{"no word", "absence is no confirmation", persisted(row(v1.PlacementRemoving)), row(v1.PlacementRemoving), nil, false},
+		{"wanted", "a row that is wanted never goes", persisted(row(v1.PlacementReady)), row(v1.PlacementReady), report(4, removed), false},
+		{"stray gone", "nothing was decided about a stray; it is shown while it is there", persisted(row(v1.PlacementStray)), row(v1.PlacementStray), report(4, removed), true},
+		{"stray silent", "absence is no confirmation", persisted(row(v1.PlacementStray)), row(v1.PlacementStray), nil, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			reports := map[string]Report{}
+			if tt.report != nil {
+				reports["m"] = *tt.report
+			}
+			for _, m := range []map[string]Member{{"m": {Exists: true, Ready: true}}, {"m": {Exists: true}}, nil} {
+				got := Rows(tt.persisted, []v1.PlacementRow{tt.next}, reports, m, noon)
+				if dropped := len(got) == 0; dropped != tt.dropped {
+					t.Errorf("%s: with member %v the rows are %+v", tt.reason, m, got)
+				}
+			}
+		})
+	}
+}
+
+func TestStrayReports(t *testing.T) {
+	reports := map[string]Report{"z": {Stray: true}, "a": {Stray: true}, "b": {}, "m": {Stray: true}}
+	rows := []v1.PlacementRow{row(v1.PlacementReady)}
+	members := map[string]Member{"m": {Exists: true, Ready: true}}
+	got := Rows(rows, rows, reports, members, noon)
+	var names []string
+	for _, r := range got {
+		names = append(names, r.Cluster+" "+string(r.State))
+	}
+	if diff := cmp.Diff([]string{"a Stray", "m Ready", "z Stray"}, names); diff != "" {
+		t.Errorf("strays become rows, ordered by name; a member with a row has none besides it (-want +got):\n%s", diff)
+	}
+	again := Rows(got, got, reports, members, metav1.NewTime(noon.Add(time.Hour)))
+	if diff := cmp.Diff(got, again); diff != "" {
+		t.Errorf("a stray that stays changes nothing:\n%s", diff)
+	}
+}
+
+// TestMessagesFitARow: the API server refuses the whole status for one message
+// that is too long; a member's error can be of any length.
+func TestMessagesFitARow(t *testing.T) {
+	const most = 1024
+	long := strings.Repeat("ä", 5000)
+	for _, state := range []v1.PlacementState{v1.PlacementReady, v1.PlacementRemoving} {
+		rows := []v1.PlacementRow{row(state)}
+		got := Rows(rows, rows, nil, map[string]Member{"m": {Exists: true, Message: long}}, noon)
+		if n := len([]rune(got[0].Message)); n > most {
+			t.Errorf("the message of a %s row has %d characters", state, n)
+		}
+	}
+}

@@ -1,0 +1,154 @@
+package placement
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+
+	v1 "github.com/example/myapp-hub/api/v1"
+)
+
+func byLabel(key, value string) *v1.Placement {
+	return &v1.Placement{ClusterSelector: &v1.ClusterSelector{MatchLabels: map[string]v1.LabelValue{key: v1.LabelValue(value)}}}
+}
+
+var invalid = &v1.Placement{ClusterSelector: &v1.ClusterSelector{
+	MatchExpressions: []v1.ClusterSelectorRequirement{{Key: "env", Operator: metav1.LabelSelectorOpIn}},
+}}
+
+// TestDecisionTable has a row for each line of Schedule's table, with and without
+// a placed row, and for each pair of lines that overlap.
+func TestDecisionTable(t *testing.T) {
+	match := Member{Name: "m", Labels: map[string]string{"env": "prod"}, Ready: true}
+	other := Member{Name: "m", Labels: map[string]string{"env": "dev"}, Ready: true}
+	silent := match
+	silent.Ready = false
+	silentOther := other
+	silentOther.Ready = false
+	prod := byLabel("env", "prod")
+
+	for _, tt := range []struct {
+		name, reason string
+		in           Input
+		placed       Outcome // with a row
+		free         Outcome // without a row; "" if there is no verdict
+		why          string
+	}{
+		{"match", "it matches and answers", Input{Placement: prod, Members: []Member{match}}, Run, Run, v1.ReasonPlaced},
+		{"no placement", "the plain form goes to every ready member", Input{Members: []Member{other}}, Run, Run, v1.ReasonPlaced},
+		{"no match", "known not to match: the one way to lose the app by placement", Input{Placement: prod, Members: []Member{other}}, Remove, Reject, v1.ReasonNotChosen},
+		{"silent", "a silent member keeps its place, and gets the current spec once it answers; a new one is not chosen", Input{Placement: prod, Members: []Member{silent}}, Run, Reject, v1.ReasonNoneReady},
+		{"silent, no match", "labels are the hub's own knowledge: silence does not matter", Input{Placement: prod, Members: []Member{silentOther}}, Remove, Reject, v1.ReasonNotChosen},
+		{"gone", "a missing MemberCluster removes nothing (law 1)", Input{Placement: prod}, Keep, "", v1.ReasonMemberGone},
+		{"invalid", "a selector that cannot be understood chooses and removes nothing", Input{Placement: invalid, Members: []Member{match}}, Keep, Reject, v1.ReasonSelectorInvalid},
+		{"invalid, gone", "the missing MemberCluster is the nearer trouble", Input{Placement: invalid}, Keep, "", v1.ReasonMemberGone},
+		{"paused", "nothing changes", Input{Paused: true, Members: []Member{match}}, Keep, Reject, v1.ReasonPaused},
+		{"paused, no match", "not even what should leave", Input{Placement: prod, Paused: true, Members: []Member{other}}, Keep, Reject, v1.ReasonPaused},
+		{"deleted", "a deletion is a positive order", Input{Deleting: true, Members: []Member{match}}, Remove, Reject, v1.ReasonDeleting},
+		{"deleted, paused", "deleting works although the app is paused", Input{Deleting: true, Paused: true, Members: []Member{match}}, Remove, Reject, v1.ReasonDeleting},
+		{"deleted, gone", "the order stands; the row waits for the member", Input{Deleting: true}, Remove, "", v1.ReasonDeleting},
+		{"deleted, invalid", "the selector does not matter any more", Input{Deleting: true, Placement: invalid, Members: []Member{match}}, Remove, Reject, v1.ReasonDeleting},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			check := func(placed []string, want Outcome) {
+				in := tt.in
+				in.Placed = placed
+				got := Schedule(in).Verdicts
+				if want == "" {
+					if len(got) != 0 {
+						t.Errorf("%s: verdict %v about a member that is neither there nor placed", tt.reason, got)
+					}
+					return
+				}
+				if len(got) != 1 || got[0].Outcome != want || got[0].Reason != tt.why {
+					t.Errorf("%s: placed %v: got %+v, want %s because of %s", tt.reason, placed, got, want, tt.why)
+				}
+				if len(got) == 1 && got[0].Message == "" {
+					t.Errorf("a decision needs a message: %+v", got[0])
+				}
+			}
+			check([]string{"m"}, tt.placed)
+			check(nil, tt.free)
+		})
+	}
+}
+
+func TestSummary(t *testing.T) {
+	prod := byLabel("env", "prod")
+	member := func(name, env string, ready bool) Member {
+		return Member{Name: name, Labels: map[string]string{"env": env}, Ready: ready}
+	}
+	for _, tt := range []struct {
+		name      string
+		in        Input
+		why, says string
+		reason    string
+	}{
+		{"chosen", Input{Placement: prod, Members: []Member{member("a", "prod", true), member("b", "dev", true), member("c", "prod", false)}},
+			v1.ReasonPlaced, "1 of 3 members chosen; 1 do not match, 1 do not answer", "it says why the others are not"},
+		{"chosen and gone", Input{Placed: []string{"gone"}}, v1.ReasonPlaced, "1 of 1 members chosen", "a row counts although its MemberCluster is missing"},
+		{"no members", Input{}, v1.ReasonNoMembers, "register one", "it says what to do"},
+		{"no match", Input{Placement: prod, Members: []Member{member("b", "dev", true)}}, v1.ReasonNoMatch, "--show-labels", "it says where to look"},
+		{"none ready", Input{Placement: prod, Members: []Member{member("b", "dev", true), member("c", "prod", false)}}, v1.ReasonNoneReady, "1 do not answer", "a match that is silent is the nearer miss"},
+		{"invalid", Input{Placement: invalid, Placed: []string{"m"}, Members: []Member{member("m", "dev", true)}}, v1.ReasonSelectorInvalid, "spec.placement.clusterSelector", "the user's mistake comes before what is kept"},
+		{"paused, none", Input{Paused: true, Members: []Member{member("a", "prod", true)}}, v1.ReasonPaused, "spec.paused", "it says why nothing happens"},
+		{"deleting", Input{Deleting: true, Placed: []string{"m"}}, v1.ReasonDeleting, "deleted", "deletion is all that counts"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			got := Schedule(tt.in)
+			if got.Reason != tt.why || !strings.Contains(got.Message, tt.says) {
+				t.Errorf("%s: got %s %q, want %s ...%q", tt.reason, got.Reason, got.Message, tt.why, tt.says)
+			}
+		})
+	}
+}
+
+func TestSelector(t *testing.T) {
+	requirement := func(op metav1.LabelSelectorOperator, values ...v1.LabelValue) *v1.Placement {
+		return &v1.Placement{ClusterSelector: &v1.ClusterSelector{
+			MatchLabels:      map[string]v1.LabelValue{"env": "prod"},
+			MatchExpressions: []v1.ClusterSelectorRequirement{{Key: "region", Operator: op, Values: values}},
+		}}
+	}
+	for _, tt := range []struct {
+		reason    string
+		placement *v1.Placement
+		labels    labels.Set
+		want      bool
+	}{
+		{"no placement chooses all", nil, nil, true},
+		{"no selector chooses all", &v1.Placement{}, nil, true},
+		{"an empty selector chooses all", &v1.Placement{ClusterSelector: &v1.ClusterSelector{}}, nil, true},
+		{"all requirements hold", requirement(metav1.LabelSelectorOpIn, "eu", "us"), labels.Set{"env": "prod", "region": "us"}, true},
+		{"a label is another", requirement(metav1.LabelSelectorOpIn, "eu"), labels.Set{"env": "dev", "region": "eu"}, false},
+		{"an expression does not hold", requirement(metav1.LabelSelectorOpNotIn, "eu"), labels.Set{"env": "prod", "region": "eu"}, false},
+		{"NotIn holds without the label", requirement(metav1.LabelSelectorOpNotIn, "eu"), labels.Set{"env": "prod"}, true},
+		{"Exists needs the label", requirement(metav1.LabelSelectorOpExists), labels.Set{"env": "prod"}, false},
+		{"DoesNotExist forbids it", requirement(metav1.LabelSelectorOpDoesNotExist), labels.Set{"env": "prod", "region": ""}, false},
+	} {
+		selector, err := Selector(tt.placement)
+		if err != nil {
+			t.Fatalf("%s: %v", tt.reason, err)
+		}
+		if got := selector.Matches(tt.labels); got != tt.want {
+			t.Errorf("%s: Matches(%v) = %v", tt.reason, tt.labels, got)
+		}
+	}
+	if _, err := Selector(invalid); err == nil || !strings.Contains(err.Error(), "spec.placement.clusterSelector") {
+		t.Errorf("the error must name the field: %v", err)
+	}
+}
+
+func TestAny(t *testing.T) {
+	r := Result{Verdicts: []Verdict{{Outcome: Keep}, {Outcome: Run}}}
+	got := map[Outcome]bool{}
+	for _, o := range []Outcome{Run, Keep, Remove, Reject} {
+		got[o] = r.Any(o)
+	}
+	if diff := cmp.Diff(map[Outcome]bool{Run: true, Keep: true, Remove: false, Reject: false}, got); diff != "" {
+		t.Error(diff)
+	}
+}

@@ -1,0 +1,239 @@
+package rollout
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"pgregory.net/rapid"
+
+	v1 "github.com/example/myapp-hub/api/v1"
+	"github.com/example/myapp-hub/pkg/hub/placement"
+)
+
+var (
+	before = metav1.NewTime(time.Date(2026, 5, 4, 11, 0, 0, 0, time.UTC))
+	noon   = metav1.NewTime(time.Date(2026, 5, 4, 12, 0, 0, 0, time.UTC))
+)
+
+func TestNext(t *testing.T) {
+	ready := v1.PlacementRow{
+		Cluster: "m", State: v1.PlacementReady, Decision: 4, Revision: "web-1", Replicas: 2, CurrentReplicas: 2, ReadyReplicas: 2,
+		AppliedHash: "h", Updated: true, LastTransitionTime: before,
+	}
+	with := func(change func(*v1.PlacementRow)) *v1.PlacementRow {
+		row := ready
+		change(&row)
+		return &row
+	}
+	unknown := with(func(r *v1.PlacementRow) {
+		r.State, r.Reason, r.Message, r.LastReportTime = v1.PlacementUnknown, v1.ReasonMemberUnknown, "silent", &before
+	})
+	removing := with(func(r *v1.PlacementRow) {
+		r.State, r.Reason, r.Updated = v1.PlacementRemoving, v1.ReasonNotChosen, false
+	})
+	stray := &v1.PlacementRow{Cluster: "m", State: v1.PlacementStray, Reason: v1.ReasonStray, LastTransitionTime: before}
+	const same = "the row itself"
+
+	type want struct {
+		state    v1.PlacementState
+		decision int64
+		revision string
+		replicas int32
+		updated  bool
+		reason   string
+		moved    bool // LastTransitionTime is now
+	}
+	for _, tt := range []struct {
+		name, reason string
+		row          *v1.PlacementRow
+		outcome      placement.Outcome
+		revision     string
+		replicas     int32
+		want         any // want, same, or nil for no row
+	}{
+		{"new", "a chosen member gets a row before anything happens there", nil, placement.Run, "web-1", 2,
+			want{v1.PlacementPending, 1, "web-1", 2, false, v1.ReasonPending, true}},
+		{"rejected", "a member without a row that is not chosen gets none", nil, placement.Reject, "web-1", 2, nil},
+		{"nothing new", "an unchanged decision changes nothing", &ready, placement.Run, "web-1", 2, same},
+		{"new revision", "the member is told again", &ready, placement.Run, "web-2", 2,
+			want{v1.PlacementPending, 5, "web-2", 2, false, v1.ReasonUpdating, true}},
+		{"scaled", "so is a change of replicas", &ready, placement.Run, "web-1", 3,
+			want{v1.PlacementPending, 5, "web-1", 3, false, v1.ReasonUpdating, true}},
+		{"scaled while silent", "a silent member stays Unknown until it answers", unknown, placement.Run, "web-1", 3,
+			want{v1.PlacementUnknown, 5, "web-1", 3, false, v1.ReasonMemberUnknown, false}},
+		{"silent", "silence alone is no decision", unknown, placement.Run, "web-1", 2, same},
+		{"kept", "it keeps even an old revision", &ready, placement.Keep, "web-2", 9, same},
+		{"kept while removing", "a removal is neither begun nor undone", removing, placement.Keep, "web-2", 9, same},
+		{"not chosen", "the removal is recorded first", &ready, placement.Remove, "web-2", 9,
+			want{v1.PlacementRemoving, 5, "web-1", 2, false, v1.ReasonNotChosen, true}},
+		{"not chosen, silent", "the order is recorded and waits for the member", unknown, placement.Remove, "web-1", 2,
+			want{v1.PlacementRemoving, 5, "web-1", 2, false, v1.ReasonNotChosen, true}},
+		{"still not chosen", "the order stands as it is", removing, placement.Remove, "web-2", 9, same},
+		{"chosen again", "an old confirmation of the removal must not count", removing, placement.Run, "web-1", 2,
+			want{v1.PlacementPending, 5, "web-1", 2, false, v1.ReasonPending, true}},
+		{"stray, chosen", "the app is taken over by a decision", stray, placement.Run, "web-1", 2,
+			want{v1.PlacementPending, 1, "web-1", 2, false, v1.ReasonPending, true}},
+		{"stray, kept", "it is left alone", stray, placement.Keep, "web-1", 2, same},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := State{Revision: tt.revision, Replicas: tt.replicas}
+			if tt.row != nil {
+				s.Rows = []v1.PlacementRow{*tt.row}
+			}
+			s.Verdicts = []placement.Verdict{{Cluster: "m", Outcome: tt.outcome, Reason: v1.ReasonNotChosen, Message: "labels"}}
+			got := Next(s, noon)
+			if tt.want == nil {
+				if len(got) != 0 {
+					t.Errorf("%s: got %+v", tt.reason, got)
+				}
+				return
+			}
+			if len(got) != 1 {
+				t.Fatalf("%s: got %+v", tt.reason, got)
+			}
+			if tt.want == same {
+				if diff := cmp.Diff(*tt.row, got[0]); diff != "" {
+					t.Errorf("%s (-row +next):\n%s", tt.reason, diff)
+				}
+				return
+			}
+			row := got[0]
+			is := want{row.State, row.Decision, row.Revision, row.Replicas, row.Updated, row.Reason, row.LastTransitionTime.Equal(&noon)}
+			if diff := cmp.Diff(tt.want, any(is), cmp.AllowUnexported(want{})); diff != "" {
+				t.Errorf("%s (-want +got):\n%s", tt.reason, diff)
+			}
+			if tt.row != nil && (row.AppliedHash != tt.row.AppliedHash || row.CurrentReplicas != tt.row.CurrentReplicas || row.ReadyReplicas != tt.row.ReadyReplicas) {
+				t.Errorf("what the member reported is aggregate's and must stay: %+v", row)
+			}
+		})
+	}
+}
+
+var states = []v1.PlacementState{
+	v1.PlacementPending, v1.PlacementProgressing, v1.PlacementReady, v1.PlacementFailed,
+	v1.PlacementUnknown, v1.PlacementRemoving, v1.PlacementStray,
+}
+
+// genState makes rows and verdicts as placement pairs them: a row is run, kept
+// or removed, another member run or rejected.
+func genState(t *rapid.T) State {
+	names := []string{"a", "b", "c", "d"}
+	s := State{
+		Revision: rapid.SampledFrom([]string{"web-1", "web-2"}).Draw(t, "revision"),
+		Replicas: rapid.Int32Range(0, 2).Draw(t, "replicas"),
+	}
+	for _, name := range rapid.Permutation(names).Draw(t, "members") {
+		v := placement.Verdict{Cluster: name, Reason: v1.ReasonNotChosen, Message: "labels"}
+		if rapid.Bool().Draw(t, name+" placed") {
+			s.Rows = append(s.Rows, v1.PlacementRow{
+				Cluster: name, State: rapid.SampledFrom(states).Draw(t, name+" state"),
+				Decision: rapid.Int64Range(0, 5).Draw(t, name+" decision"),
+				Revision: rapid.SampledFrom([]string{"web-1", "web-2", ""}).Draw(t, name+" revision"),
+				Replicas: rapid.Int32Range(0, 2).Draw(t, name+" replicas"),
+				Updated:  rapid.Bool().Draw(t, name+" updated"), LastTransitionTime: before,
+			})
+			v.Outcome = rapid.SampledFrom([]placement.Outcome{placement.Run, placement.Keep, placement.Remove}).Draw(t, name+" outcome")
+		} else {
+			v.Outcome = rapid.SampledFrom([]placement.Outcome{placement.Run, placement.Reject}).Draw(t, name+" outcome")
+		}
+		s.Verdicts = append(s.Verdicts, v)
+	}
+	return s
+}
+
+func rowsByName(rows []v1.PlacementRow) map[string]v1.PlacementRow {
+	of := map[string]v1.PlacementRow{}
+	for _, row := range rows {
+		of[row.Cluster] = row
+	}
+	return of
+}
+
+func TestRowsAreOrderedAndComplete(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		s := genState(t)
+		var want []string
+		for _, v := range s.Verdicts {
+			if v.Outcome != placement.Reject {
+				want = append(want, v.Cluster)
+			}
+		}
+		slices.Sort(want)
+		var got []string
+		for _, row := range Next(s, noon) {
+			got = append(got, row.Cluster)
+		}
+		if !slices.Equal(want, got) {
+			t.Fatalf("rows of %v, want %v: a row is never lost, and a member without a decision has none", got, want)
+		}
+	})
+}
+
+// TestDecisionCountsChanges: a row whose decision stays is identical, and the
+// number rises by one exactly when revision, replicas or removal change.
+func TestDecisionCountsChanges(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		s := genState(t)
+		old := rowsByName(s.Rows)
+		for _, row := range Next(s, noon) {
+			was, placed := old[row.Cluster]
+			if !placed {
+				if row.Decision != 1 || row.Updated {
+					t.Fatalf("a new row: %+v", row)
+				}
+				continue
+			}
+			changed := row.Revision != was.Revision || row.Replicas != was.Replicas ||
+				(row.State == v1.PlacementRemoving) != (was.State == v1.PlacementRemoving) ||
+				was.State == v1.PlacementStray && row.State != v1.PlacementStray
+			if !changed {
+				if diff := cmp.Diff(was, row); diff != "" {
+					t.Fatalf("nothing was decided, but the row differs:\n%s", diff)
+				}
+				continue
+			}
+			if row.Decision != was.Decision+1 || row.Updated {
+				t.Fatalf("decided anew, but the number went from %d to %d, updated = %v", was.Decision, row.Decision, row.Updated)
+			}
+			if moved := row.State != was.State; moved != row.LastTransitionTime.Equal(&noon) {
+				t.Fatalf("from %s to %s at %v", was.State, row.State, row.LastTransitionTime)
+			}
+		}
+	})
+}
+
+func TestKeepAllChangesNothing(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		s := genState(t)
+		for i := range s.Verdicts {
+			if s.Verdicts[i].Outcome == placement.Run || s.Verdicts[i].Outcome == placement.Remove {
+				s.Verdicts[i].Outcome = placement.Keep
+			}
+		}
+		placed := rowsByName(s.Rows)
+		s.Verdicts = slices.DeleteFunc(s.Verdicts, func(v placement.Verdict) bool { _, ok := placed[v.Cluster]; return !ok })
+		if diff := cmp.Diff(placed, rowsByName(Next(s, noon))); diff != "" {
+			t.Fatalf("-rows +next:\n%s", diff)
+		}
+	})
+}
+
+// TestNextIsIdempotent: the same verdicts over the rows just decided change
+// nothing, and the input is not written to.
+func TestNextIsIdempotent(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		s := genState(t)
+		given := slices.Clone(s.Rows)
+		first := Next(s, noon)
+		if diff := cmp.Diff(given, s.Rows); diff != "" {
+			t.Fatalf("the persisted rows were changed:\n%s", diff)
+		}
+		s.Rows = first
+		if diff := cmp.Diff(first, Next(s, metav1.NewTime(noon.Add(time.Hour)))); diff != "" {
+			t.Fatalf("-first +second:\n%s", diff)
+		}
+	})
+}
