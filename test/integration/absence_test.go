@@ -110,10 +110,12 @@ func (p placed) stays(t *testing.T, timeout time.Duration, reasons map[string]st
 	}
 	fleet.Eventually(t, timeout, fmt.Sprintf("Unknown rows: %v", reasons), func(ctx context.Context) error {
 		settled, err := look(ctx)
-		if err != nil {
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case err != nil: // something has left, and no waiting brings it back
 			t.Fatal(err)
-		}
-		if !settled {
+		case !settled:
 			return fmt.Errorf("%s", expect.Summary(expect.Get(t, p.fleet, p.app)))
 		}
 		return nil
@@ -275,7 +277,7 @@ func TestLostMailboxDeletesNothing(t *testing.T) {
 // newAgentCredential is what a person does who has lost a mailbox.
 func newAgentCredential(ctx context.Context, f *fleet.Fleet, member string) error {
 	hub := f.Cluster(fleet.HubName)
-	token, err := hub.Token(ctx, v1.MailboxNamespace(member), v1.AgentServiceAccount, time.Hour)
+	token, err := hub.Token(ctx, v1.MailboxNamespace(member), v1.AgentServiceAccount, 24*time.Hour)
 	if err != nil {
 		return err
 	}

@@ -18,8 +18,8 @@ const (
 	leaseDuration = 15 * time.Second // the hub's default
 )
 
-// One hub works at a time. When it dies another takes over; when it cannot renew
-// its Lease it exits before another may begin.
+// When the hub that works dies, the one that waits takes over. A hub that cannot
+// renew its Lease exits by itself before another may begin.
 func TestLeaderElection(t *testing.T) {
 	f := fleet.Start(t, fleet.Push("eu-1"), fleet.Bare("eu-1"), fleet.Labels("eu-1", map[string]string{expect.NameLabel: "eu-1"}))
 	ns := namespace(t, f)
@@ -47,7 +47,7 @@ func TestLeaderElection(t *testing.T) {
 	}
 	applied(key(ns, "second"), takeover)
 
-	// The next leader is cut off; the first one waits for its place.
+	// The hub that works now is cut off.
 	cut := f.Cluster(fleet.HubName)
 	cut.Partition()
 	t.Cleanup(cut.Heal)

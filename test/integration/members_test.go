@@ -144,8 +144,10 @@ func TestPushCredentialLife(t *testing.T) {
 		"cluster.insecure-skip-tls-verify": func(c *api.Cluster, _ *api.AuthInfo) {
 			c.CertificateAuthorityData, c.InsecureSkipTLSVerify = nil, true
 		},
-		"user.tokenFile":                func(_ *api.Cluster, u *api.AuthInfo) { u.Token, u.TokenFile = "", "/etc/hostname" },
-		"cluster.certificate-authority": func(c *api.Cluster, _ *api.AuthInfo) { c.CertificateAuthorityData, c.CertificateAuthority = nil, "/etc/hostname" },
+		"user.tokenFile": func(_ *api.Cluster, u *api.AuthInfo) { u.Token, u.TokenFile = "", "/etc/hostname" },
+		"cluster.certificate-authority": func(c *api.Cluster, _ *api.AuthInfo) {
+			c.CertificateAuthorityData, c.CertificateAuthority = nil, "/etc/hostname"
+		},
 	}
 	for field, edit := range refused {
 		put(edited(t, good, edit))

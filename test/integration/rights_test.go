@@ -85,7 +85,7 @@ func expectDenied(t *testing.T, config *rest.Config, allowed call, denied []call
 			t.Errorf("%s: %d, want 403: %s", c, status, body)
 		}
 	}
-	t.Logf("%d requests are forbidden", len(denied))
+	t.Logf("%d requests were made that must be forbidden", len(denied))
 }
 
 func configFrom(t *testing.T, kubeconfig string) *rest.Config {
@@ -248,9 +248,8 @@ func TestMetricsNeedRights(t *testing.T) {
 	f := sharedFleet(t)
 	hub := f.Cluster(fleet.HubName)
 	ns := namespace(t, f)
-	// The hub makes its own certificate at each start; what is tested here is
-	// whom it answers.
-	config := &rest.Config{Host: "https://" + f.Hub().MetricsAddr, TLSClientConfig: rest.TLSClientConfig{Insecure: true}}
+	config := hub.ConfigFor("", false) // the same authority issues the certificate
+	config.Host = "https://" + f.Hub().MetricsAddr
 	scrape := func(token string) (int, string) {
 		t.Helper()
 		c := get("/metrics")
@@ -259,25 +258,29 @@ func TestMetricsNeedRights(t *testing.T) {
 		}
 		return c.do(t, config)
 	}
-	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "scraper"}}
+	tokenOf := func(account string) string {
+		t.Helper()
+		if err := hub.Client().Create(t.Context(), &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: account}}); err != nil {
+			t.Fatal(err)
+		}
+		token, err := hub.Token(t.Context(), ns, account, time.Hour)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return token
+	}
 	role := &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: ns}, Rules: []rbacv1.PolicyRule{{NonResourceURLs: []string{"/metrics"}, Verbs: []string{"get"}}}}
 	binding := &rbacv1.ClusterRoleBinding{ObjectMeta: metav1.ObjectMeta{Name: ns},
 		RoleRef:  rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: ns},
 		Subjects: []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: ns, Name: "scraper"}}}
-	if err := hub.Client().Create(t.Context(), account); err != nil {
-		t.Fatal(err)
-	}
-	token, err := hub.Token(t.Context(), ns, "scraper", time.Hour)
-	if err != nil {
-		t.Fatal(err)
-	}
 	for reason, c := range map[string]struct {
 		token string
 		want  int
 	}{
-		"nobody":          {"", http.StatusUnauthorized},
-		"a made-up token": {"garbage", http.StatusUnauthorized},
-		"no right":        {token, http.StatusForbidden},
+		"nobody": {"", http.StatusUnauthorized},
+		// What cannot be verified is an error to controller-runtime.
+		"a made-up token": {"garbage", http.StatusInternalServerError},
+		"no right":        {tokenOf("visitor"), http.StatusForbidden},
 	} {
 		if status, body := scrape(c.token); status != c.want || strings.Contains(body, "myapp_hub") {
 			t.Errorf("%s: %d, want %d", reason, status, c.want)
@@ -293,7 +296,7 @@ func TestMetricsNeedRights(t *testing.T) {
 			}
 		})
 	}
-	// The hub remembers a refusal for some seconds.
+	token := tokenOf("scraper")
 	fleet.Eventually(t, soon, "the metrics", func(context.Context) error {
 		status, body := scrape(token)
 		if status != http.StatusOK {

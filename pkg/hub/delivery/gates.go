@@ -61,11 +61,16 @@ func (g *gates) leave(member string) (mcreconcile.Request, bool) {
 	gate := g.at(member)
 	gate.busy--
 	defer g.forgetIdle(member)
-	if gate.link == nil {
+	return gate.next()
+}
+
+// next takes a parked request that may now be tried. The lock is held.
+func (g *gate) next() (mcreconcile.Request, bool) {
+	if g.link == nil || g.busy >= slotsPerMember {
 		return mcreconcile.Request{}, false
 	}
-	for req := range gate.parked {
-		delete(gate.parked, req)
+	for req := range g.parked {
+		delete(g.parked, req)
 		return req, true
 	}
 	return mcreconcile.Request{}, false
@@ -96,14 +101,18 @@ func (g *gates) close(member string, l *link) {
 	g.forgetIdle(member)
 }
 
-// drop forgets a parked request that has nothing left to do.
-func (g *gates) drop(req mcreconcile.Request) {
+// drop forgets a request that has nothing left to do. It may have been given the
+// place of another: that one is returned, as by leave.
+func (g *gates) drop(req mcreconcile.Request) (mcreconcile.Request, bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if gate := g.members[string(req.ClusterName)]; gate != nil {
-		delete(gate.parked, req)
-		g.forgetIdle(string(req.ClusterName))
+	gate := g.members[string(req.ClusterName)]
+	if gate == nil {
+		return mcreconcile.Request{}, false
 	}
+	delete(gate.parked, req)
+	defer g.forgetIdle(string(req.ClusterName))
+	return gate.next()
 }
 
 // parked is the number of parked requests.

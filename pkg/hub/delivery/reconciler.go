@@ -56,7 +56,9 @@ func (o order) held() bool { return o.app.Spec.Paused && o.app.DeletionTimestamp
 func (r *Reconciler) Reconcile(ctx context.Context, req mcreconcile.Request) (reconcile.Result, error) {
 	o, member, err := r.observe(ctx, req)
 	if err != nil || o.app == nil || member == nil {
-		r.gates.drop(req)
+		if parked, ok := r.gates.drop(req); ok {
+			r.requeue(parked)
+		}
 		return reconcile.Result{}, err
 	}
 	ctx = logf.IntoContext(ctx, logf.FromContext(ctx).WithValues("app", o.key().String(), "member", o.member))

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
 // pair is a self-signed certificate and its key in PEM form.
@@ -140,5 +141,14 @@ func TestParseKubeconfigAccepts(t *testing.T) {
 				t.Errorf("configuration (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+func TestSecretsLoseTheirAnnotations(t *testing.T) {
+	secret := partial(secretKind)
+	secret.Annotations = map[string]string{"kubectl.kubernetes.io/last-applied-configuration": secretToken}
+	out, err := stripAnnotations(secret)
+	if err != nil || out.(client.Object).GetAnnotations() != nil {
+		t.Errorf("%v, %v", out, err)
 	}
 }

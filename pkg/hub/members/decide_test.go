@@ -169,3 +169,22 @@ func TestDescribeIsStable(t *testing.T) {
 		t.Errorf("a captive portal: %v", err)
 	}
 }
+
+func TestBehind(t *testing.T) {
+	m := &memory{written: "100", writtenAt: noon}
+	for _, tt := range []struct {
+		reason, version string
+		after           time.Duration
+		want            bool
+	}{
+		{"older", "99", 0, true},
+		{"the write itself", "100", 0, false},
+		{"newer, though it sorts before as text", "1000", 0, false},
+		{"a store that was restored must not stop the member for good", "5", time.Minute, false},
+	} {
+		member := &v1.MemberCluster{ObjectMeta: metav1.ObjectMeta{ResourceVersion: tt.version}}
+		if got := m.behind(member, noon.Add(tt.after)); got != tt.want {
+			t.Errorf("%s: %v", tt.reason, got)
+		}
+	}
+}

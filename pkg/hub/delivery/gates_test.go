@@ -1,0 +1,257 @@
+package delivery
+
+import (
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+	mcreconcile "sigs.k8s.io/multicluster-runtime/pkg/reconcile"
+)
+
+func req(member string, i int) mcreconcile.Request {
+	return request(member, types.NamespacedName{Namespace: "shop", Name: fmt.Sprintf("app-%d", i)})
+}
+
+// enterAll tries n requests and returns how many were let in.
+func enterAll(g *gates, member string, n int) (admitted int) {
+	for i := range n {
+		if g.enter(req(member, i)) != nil {
+			admitted++
+		}
+	}
+	return admitted
+}
+
+func TestGateHasSlots(t *testing.T) {
+	g := newGates()
+	g.open("m", &link{})
+	g.open("other", &link{})
+	if n := enterAll(g, "m", slotsPerMember+3); n != slotsPerMember || g.parked() != 3 {
+		t.Errorf("%d entered and %d are parked", n, g.parked())
+	}
+	if g.enter(req("other", 0)) == nil {
+		t.Error("one member that is full must not stop another")
+	}
+	for range 3 {
+		parked, ok := g.leave("m")
+		if !ok || g.enter(parked) == nil {
+			t.Errorf("a slot that is given back must wake a parked request: %v %v", parked, ok)
+		}
+	}
+	if parked, ok := g.leave("m"); ok {
+		t.Errorf("nothing is parked, but %v is woken", parked)
+	}
+}
+
+func TestGateFollowsTheConnection(t *testing.T) {
+	g := newGates()
+	first, second := &link{}, &link{}
+	if enterAll(g, "m", 2) != 0 || g.parked() != 2 {
+		t.Error("a member without a connection cannot be worked on; requests wait for it")
+	}
+	if woken := g.open("m", first); len(woken) != 2 || g.parked() != 0 {
+		t.Errorf("a connection wakes all: %v", woken)
+	}
+	if g.enter(req("m", 0)) != first {
+		t.Error("work is done over the connection of now")
+	}
+	g.open("m", second)
+	g.close("m", first)
+	if g.enter(req("m", 1)) != second {
+		t.Error("the end of an old connection must not close its successor")
+	}
+	g.close("m", second)
+	if g.enter(req("m", 2)) != nil {
+		t.Error("the connection has ended")
+	}
+	if woken, ok := g.leave("m"); ok {
+		t.Errorf("without a connection %v would only be parked again", woken)
+	}
+	g.leave("m")
+	g.drop(req("m", 2))
+	if len(g.members) != 0 {
+		t.Errorf("a member that holds nothing is forgotten: %v", g.members)
+	}
+}
+
+// TestDroppedRequestPassesItsTurn: a woken request whose app is gone never
+// enters, so it never leaves either; it must wake the next in its place.
+func TestDroppedRequestPassesItsTurn(t *testing.T) {
+	g := newGates()
+	g.open("m", &link{})
+	enterAll(g, "m", slotsPerMember+2)
+	var woken []mcreconcile.Request
+	for range slotsPerMember {
+		if parked, ok := g.leave("m"); ok {
+			woken = append(woken, parked)
+		}
+	}
+	if len(woken) != 2 || g.parked() != 0 {
+		t.Fatalf("woken %v, still parked %d", woken, g.parked())
+	}
+
+	enterAll(g, "m", slotsPerMember)
+	g.enter(req("m", 100))
+	g.enter(req("m", 101))
+	gone, _ := g.leave("m")
+	next, ok := g.drop(gone)
+	if !ok || next == gone || g.enter(next) == nil {
+		t.Errorf("the slot of %v is free, but %d are parked", gone, g.parked())
+	}
+	g.enter(req("m", 102))
+	if again, ok := g.drop(req("m", 103)); ok {
+		t.Errorf("the member is full: %v would only be parked again", again)
+	}
+	if again, ok := g.drop(req("never seen", 1)); ok {
+		t.Errorf("a member that holds nothing wakes %v", again)
+	}
+}
+
+// work is a queue with the workers of a controller: a key is worked on by one
+// worker at a time and again if it was added meanwhile.
+type work struct {
+	mu           sync.Mutex
+	idle         sync.Cond
+	queued, busy map[mcreconcile.Request]bool
+}
+
+func (w *work) add(r mcreconcile.Request) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.queued[r] = true
+	w.idle.Broadcast()
+}
+
+// run works until nothing is queued or worked on.
+func (w *work) run(do func(mcreconcile.Request)) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for len(w.queued) > 0 || len(w.busy) > 0 {
+		r, ok := w.next()
+		if !ok {
+			w.idle.Wait()
+			continue
+		}
+		w.mu.Unlock()
+		do(r)
+		w.mu.Lock()
+		delete(w.busy, r)
+		w.idle.Broadcast()
+	}
+}
+
+// next takes a request that no other worker works on.
+func (w *work) next() (mcreconcile.Request, bool) {
+	for r := range w.queued {
+		if !w.busy[r] {
+			delete(w.queued, r)
+			w.busy[r] = true
+			return r, true
+		}
+	}
+	return mcreconcile.Request{}, false
+}
+
+// TestNoRequestIsLost: many workers come and go while the members' connections
+// end and come back and apps vanish. When all is quiet every request that is
+// still wanted has been worked on over the last connection, and none is parked.
+func TestNoRequestIsLost(t *testing.T) {
+	const members, apps, workers, rounds = 3, 60, 24, 40
+	g := newGates()
+	w := &work{queued: map[mcreconcile.Request]bool{}, busy: map[mcreconcile.Request]bool{}}
+	w.idle.L = &w.mu
+	var mu sync.Mutex
+	done := map[mcreconcile.Request]int{}
+	inside := map[string]int{}
+	gone := func(r mcreconcile.Request) bool { return r.Name[len(r.Name)-1] == '7' || r.Name[len(r.Name)-1] == '3' }
+
+	reconcile := func(r mcreconcile.Request) {
+		mu.Lock()
+		vanished := gone(r) && done[r] > 0
+		mu.Unlock()
+		member := string(r.ClusterName)
+		if vanished {
+			if parked, ok := g.drop(r); ok {
+				w.add(parked)
+			}
+			return
+		}
+		if g.enter(r) == nil {
+			return
+		}
+		mu.Lock()
+		inside[member]++
+		if inside[member] > slotsPerMember {
+			t.Errorf("%d requests work on %s", inside[member], member)
+		}
+		mu.Unlock()
+		time.Sleep(20 * time.Microsecond)
+		mu.Lock()
+		inside[member]--
+		done[r]++
+		mu.Unlock()
+		if parked, ok := g.leave(member); ok {
+			w.add(parked)
+		}
+	}
+
+	var all []mcreconcile.Request
+	for m := range members {
+		for i := range apps {
+			all = append(all, req(fmt.Sprintf("m-%d", m), i))
+		}
+	}
+	var wg sync.WaitGroup
+	for m := range members { // connections flap and stay up in the end
+		wg.Go(func() {
+			member := fmt.Sprintf("m-%d", m)
+			for range rounds {
+				l := &link{}
+				for _, parked := range g.open(member, l) {
+					w.add(parked)
+				}
+				time.Sleep(200 * time.Microsecond)
+				g.close(member, l)
+			}
+			for _, parked := range g.open(member, &link{}) {
+				w.add(parked)
+			}
+		})
+	}
+	for range 2 { // events add every request again and again
+		wg.Go(func() {
+			for range rounds {
+				for _, r := range all {
+					w.add(r)
+				}
+				time.Sleep(100 * time.Microsecond)
+			}
+		})
+	}
+	for range workers {
+		wg.Go(func() {
+			for range rounds {
+				w.run(reconcile)
+				time.Sleep(50 * time.Microsecond)
+			}
+		})
+	}
+	wg.Wait()
+	w.run(reconcile)
+
+	if n := g.parked(); n != 0 {
+		t.Errorf("%d requests are parked although their members are connected and idle", n)
+	}
+	for _, r := range all {
+		if done[r] == 0 {
+			t.Errorf("%v was never worked on", r)
+		}
+	}
+	for member, gate := range g.members {
+		if gate.busy != 0 {
+			t.Errorf("%s has %d slots taken by nobody", member, gate.busy)
+		}
+	}
+}

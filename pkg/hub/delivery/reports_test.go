@@ -1,0 +1,70 @@
+package delivery
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/types"
+
+	v1 "github.com/example/myapp-hub/api/v1"
+	"github.com/example/myapp-hub/pkg/hub/aggregate"
+)
+
+func TestReports(t *testing.T) {
+	r := NewReports()
+	web := types.NamespacedName{Namespace: "shop", Name: "web"}
+	ready := aggregate.Report{Decision: 1, Feedback: v1.Feedback{State: v1.FeedbackReady}}
+	r.put("u", web, "quiet", ready) // nobody listens yet
+	var told []types.NamespacedName
+	r.OnChange(func(app types.NamespacedName) {
+		_ = r.Of("u") // whoever is told may read: no lock is held
+		told = append(told, app)
+	})
+	for _, tt := range []struct {
+		reason string
+		member string
+		report aggregate.Report
+		news   bool
+	}{
+		{"the first word of a member", "m", ready, true},
+		{"the same again is no news (law 4)", "m", ready, false},
+		{"the same about another decision is", "m", aggregate.Report{Decision: 2, Feedback: ready.Feedback}, true},
+		{"another member", "n", ready, true},
+		{"other content", "n", aggregate.Report{Decision: 1, Feedback: v1.Feedback{State: v1.FeedbackFailed}}, true},
+	} {
+		told = nil
+		r.put("u", web, tt.member, tt.report)
+		if (len(told) == 1 && told[0] == web) != tt.news {
+			t.Errorf("%s: told %v", tt.reason, told)
+		}
+		if got, ok := r.get("u", tt.member); !ok || got != tt.report {
+			t.Errorf("%s: stored %+v", tt.reason, got)
+		}
+	}
+
+	mine := r.Of("u")
+	delete(mine, "m")
+	if _, ok := r.get("u", "m"); !ok {
+		t.Error("what Of gives is the caller's own")
+	}
+	r.ForgetMember("u", "m")
+	r.ForgetMember("u", "m")
+	r.ForgetMember("nobody", "m")
+	var left []string
+	for member := range r.Of("u") {
+		left = append(left, member)
+	}
+	if len(left) != 2 || r.Of("other") != nil {
+		t.Errorf("one report was to be forgotten, left are %v", left)
+	}
+	r.ForgetMember("u", "n")
+	r.ForgetMember("u", "quiet")
+	if diff := cmp.Diff(map[types.UID]map[string]aggregate.Report{}, r.byApp); diff != "" {
+		t.Errorf("an app without reports is forgotten:\n%s", diff)
+	}
+	r.put("u", web, "m", ready)
+	r.Forget("u")
+	if len(r.byApp) != 0 {
+		t.Error("an app that is gone is forgotten")
+	}
+}
