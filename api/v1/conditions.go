@@ -86,8 +86,6 @@ const (
 const (
 	// ReasonConnected: the member answers.
 	ReasonConnected = "Connected"
-	// ReasonConnecting: the hub has not yet heard of the member.
-	ReasonConnecting = "Connecting"
 	// ReasonUnreachable: the member's API server does not answer the hub.
 	ReasonUnreachable = "Unreachable"
 	// ReasonHeartbeatMissing: the member's agent has fallen silent.

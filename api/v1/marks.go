@@ -3,6 +3,7 @@ package v1
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"time"
 
 	"k8s.io/apimachinery/pkg/types"
 )
@@ -40,6 +41,10 @@ const (
 	AgentServiceAccount = "agent"
 	// AgentLease is the Lease in the mailbox that the agent renews.
 	AgentLease = "agent"
+	// HeartbeatInterval is the time between two renewals of the Lease.
+	HeartbeatInterval = 10 * time.Second
+	// HeartbeatDuration is how long a renewal holds: three may be lost.
+	HeartbeatDuration = 40 * time.Second
 	// AgentClusterRole is the ClusterRole on the hub that is bound in each mailbox.
 	AgentClusterRole = "myapp-hub-agent"
 )

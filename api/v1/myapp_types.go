@@ -410,6 +410,7 @@ type PlacementRow struct {
 	Revision string `json:"revision,omitempty"`
 	// AppliedHash is the hash of the content that the member last confirmed.
 	// +optional
+	// +kubebuilder:validation:MaxLength=64
 	AppliedHash string `json:"appliedHash,omitempty"`
 	// Replicas is the number of pods the member is to run.
 	Replicas int32 `json:"replicas"`
@@ -424,6 +425,7 @@ type PlacementRow struct {
 	Updated bool `json:"updated,omitempty"`
 	// Reason is why the row is in its state, one word of a closed set.
 	// +optional
+	// +kubebuilder:validation:MaxLength=128
 	Reason string `json:"reason,omitempty"`
 	// Message says it for a person: what is wrong, where, and what to do.
 	// +optional

@@ -120,15 +120,22 @@ type Feedback struct {
 	// AppliedHash is the hash of the content that is on the cluster; empty
 	// while some of it is not.
 	// +optional
+	// +kubebuilder:validation:MaxLength=64
 	AppliedHash string `json:"appliedHash,omitempty"`
 	// Replicas is the number of pods.
 	// +optional
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=100000
 	Replicas int32 `json:"replicas,omitempty"`
 	// ReadyReplicas is the number of ready pods.
 	// +optional
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=100000
 	ReadyReplicas int32 `json:"readyReplicas,omitempty"`
 	// Reason is why the app is in its state, one word of a closed set.
 	// +optional
+	// +kubebuilder:validation:MaxLength=128
+	// +kubebuilder:validation:Pattern=`^([A-Z][A-Za-z0-9]*)?$`
 	Reason string `json:"reason,omitempty"`
 	// Message says it for a person.
 	// +optional

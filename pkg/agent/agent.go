@@ -92,13 +92,13 @@ func setup(ctx context.Context, mgr manager.Manager, own cluster.Cluster, member
 		return fmt.Errorf("making a client for the own cluster: %w", err)
 	}
 	works := &mailbox.Reconciler{
-		Hub: mgr.GetClient(), Clock: clock.RealClock{},
+		Hub: mgr.GetClient(), Live: mgr.GetAPIReader(), Clock: clock.RealClock{},
 		Engine: apply.New(own.GetCache(), writer, own.GetRESTMapper(), member),
 	}
 	if err := mailbox.Setup(mgr, own.GetCache(), works); err != nil {
 		return err
 	}
-	beat, err := heartbeat.New(mgr.GetClient(), member, own, mgr.GetLogger().WithName("heartbeat"))
+	beat, err := heartbeat.New(mgr.GetClient(), member, own, works.Unreported, mgr.GetLogger().WithName("heartbeat"))
 	if err != nil {
 		return err
 	}

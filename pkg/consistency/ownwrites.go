@@ -34,12 +34,18 @@ func (w *OwnWrites) Wrote(o client.Object) {
 	if w.writes == nil {
 		w.writes = map[types.UID]write{}
 	}
+	for uid, last := range w.writes {
+		if time.Since(last.at) > patience {
+			delete(w.writes, uid)
+		}
+	}
 	w.writes[o.GetUID()] = write{version: o.GetResourceVersion(), at: time.Now()}
 }
 
 // Behind is true when the cached object is older than the last write. Once the
 // cache has caught up, the write is forgotten. The event that brings the newer
-// object also brings the reconciler back.
+// object also brings the reconciler back; it should look again later all the
+// same, for a version that never comes.
 func (w *OwnWrites) Behind(cached client.Object) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -64,7 +64,7 @@ func TestOwnWritesIsSafe(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 8 {
 		wg.Go(func() {
-			for range 200 {
+			for range 5000 {
 				w.Wrote(object("u", "100"))
 				w.Behind(object("u", "100"))
 				w.Forget("u")

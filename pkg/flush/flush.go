@@ -4,7 +4,10 @@
 // It is pure: the time is an argument.
 package flush
 
-import "time"
+import (
+	"sync"
+	"time"
+)
 
 const (
 	// First is how long the first change waits for others to join it.
@@ -47,4 +50,31 @@ func (w *Window) Written(now time.Time) {
 	}
 	w.dirtySince = time.Time{}
 	w.lastWrite = now
+}
+
+// Windows are the windows of many statuses by key. The zero value is ready for
+// use; it is safe for concurrent use, each window by one user at a time.
+type Windows[K comparable] struct {
+	mu    sync.Mutex
+	byKey map[K]*Window
+}
+
+// Of is the window of a status.
+func (w *Windows[K]) Of(key K) *Window {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.byKey == nil {
+		w.byKey = map[K]*Window{}
+	}
+	if w.byKey[key] == nil {
+		w.byKey[key] = &Window{}
+	}
+	return w.byKey[key]
+}
+
+// Forget drops the window of a status that is gone.
+func (w *Windows[K]) Forget(key K) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.byKey, key)
 }

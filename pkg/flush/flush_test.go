@@ -102,6 +102,18 @@ func TestNeverLongerThanLongest(t *testing.T) {
 	})
 }
 
+func TestWindows(t *testing.T) {
+	var w Windows[string]
+	web := w.Of("web")
+	if w.Of("web") != web || w.Of("api") == web {
+		t.Error("each status has one window of its own")
+	}
+	w.Forget("web")
+	if w.Of("web") == web || len(w.byKey) != 2 {
+		t.Error("the window of a status that is gone is dropped")
+	}
+}
+
 // TestChurnCostsFewWrites is what the window is for.
 func TestChurnCostsFewWrites(t *testing.T) {
 	var w Window

@@ -114,11 +114,13 @@ func managerOptions(o Options, scheme *runtime.Scheme) manager.Options {
 			SecureServing:  true,
 			FilterProvider: filters.WithAuthenticationAndAuthorization,
 		},
-		HealthProbeBindAddress:        o.HealthProbeBindAddress,
-		LeaderElection:                o.LeaderElection.Enabled,
-		LeaderElectionID:              "myapp-hub",
-		LeaderElectionNamespace:       o.Namespace,
-		LeaderElectionReleaseOnCancel: true,
+		HealthProbeBindAddress:  o.HealthProbeBindAddress,
+		LeaderElection:          o.LeaderElection.Enabled,
+		LeaderElectionID:        "myapp-hub",
+		LeaderElectionNamespace: o.Namespace,
+		// Releasing comes before stopping, also for a leader that has lost its
+		// API server: it would go on working while it waits for an answer.
+		LeaderElectionReleaseOnCancel: false,
 		LeaseDuration:                 &o.LeaderElection.LeaseDuration,
 		RenewDeadline:                 &o.LeaderElection.RenewDeadline,
 		RetryPeriod:                   &o.LeaderElection.RetryPeriod,
@@ -134,10 +136,20 @@ func cacheByObject(namespace string) map[client.Object]cache.ByObject {
 	maps.Copy(byObject, map[client.Object]cache.ByObject{
 		&v1.MyApp{}:                  {Transform: light},
 		&v1.MemberCluster{}:          {Transform: light},
-		&v1.Work{}:                   {Transform: light},
+		&v1.Work{}:                   {Transform: withoutManifests},
 		&appsv1.ControllerRevision{}: {Label: ours, Transform: light},
 	})
 	return byObject
+}
+
+// withoutManifests keeps of a Work what the hub reads of it: its content is known
+// by its hash.
+func withoutManifests(object any) (any, error) {
+	if work, ok := object.(*v1.Work); ok {
+		work.ManagedFields = nil
+		work.Spec.Manifests = nil
+	}
+	return object, nil
 }
 
 func barrier[request comparable](mgr manager.Manager) *consistency.Barrier[request] {

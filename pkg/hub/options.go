@@ -46,7 +46,14 @@ type LeaderElection struct {
 // DefaultLeaderElection leaves more time between giving up and being replaced
 // than any request of the hub may take, so that an old leader cannot write late.
 func DefaultLeaderElection() LeaderElection {
-	return LeaderElection{Enabled: true, LeaseDuration: 15 * time.Second, RenewDeadline: 8 * time.Second, RetryPeriod: 2 * time.Second}
+	return LeaderElection{Enabled: true, LeaseDuration: 15 * time.Second, RenewDeadline: 6 * time.Second, RetryPeriod: 2 * time.Second}
+}
+
+// margin is the least time between the moment a leader stops and the moment
+// another may start. A leader stops at the latest RetryPeriod and RenewDeadline
+// after its last renewal.
+func (l LeaderElection) margin() time.Duration {
+	return l.LeaseDuration - l.RenewDeadline - l.RetryPeriod
 }
 
 // Validate refuses options the hub cannot run with, saying what to do.
@@ -54,9 +61,9 @@ func (o Options) Validate() error {
 	if o.Namespace == "" {
 		return fmt.Errorf("the hub's namespace is not set: use --namespace")
 	}
-	if le := o.LeaderElection; le.Enabled && le.LeaseDuration-le.RenewDeadline <= apply.RequestTimeout {
-		return fmt.Errorf("lease duration %s minus renew deadline %s must be more than the %s a request may take, or an old leader could write late",
-			le.LeaseDuration, le.RenewDeadline, apply.RequestTimeout)
+	if le := o.LeaderElection; le.Enabled && le.margin() <= apply.RequestTimeout {
+		return fmt.Errorf("lease duration %s minus renew deadline %s minus retry period %s must be more than the %s a request may take, or an old leader could write late: raise --leader-elect-lease-duration",
+			le.LeaseDuration, le.RenewDeadline, le.RetryPeriod, apply.RequestTimeout)
 	}
 	return nil
 }

@@ -138,6 +138,7 @@ func TestRoundTrip(t *testing.T) {
 func FuzzParse(f *testing.F) {
 	f.Add(mustNew(f, object("web", "x"), 1).Raw)
 	f.Add([]byte(`{"metadata":null}`))
+	f.Add([]byte(`{"apiVersion":"v1","kind":"K","metadata":{"name":"no-hash"}}`))
 	f.Add([]byte(`{"apiVersion":"a/b/c","kind":"K","metadata":{"name":"n","annotations":{"example.com/content-hash":"h"}}}`))
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		m, err := Parse(raw)

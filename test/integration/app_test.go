@@ -172,6 +172,10 @@ func TestPaused(t *testing.T) {
 		expect.On("push-2")(a)
 	})
 	expect.That(t, f, soon, app, "is Paused", func(a *v1.MyApp) error {
+		// No member runs the spec as it is now, so it is not Ready with it.
+		if err := condition(a, v1.ConditionReady, "False", v1.ReasonPaused); err != nil {
+			return err
+		}
 		return condition(a, v1.ConditionProgressing, "False", v1.ReasonPaused)
 	})
 	fleet.Consistently(t, 2*time.Second, "nothing changes while paused", func(context.Context) error {

@@ -64,7 +64,8 @@ func Compare(manifests []manifest.Manifest, observed Observed, reason, message s
 
 func (e *Engine) applyOne(ctx context.Context, owner Owner, m manifest.Manifest, observed Observed) (Change, error) {
 	known := observed.objects[keyOf(m)]
-	if newer := e.memory.newer(keyOf(m), known); newer != nil {
+	newer := e.memory.newer(keyOf(m), known)
+	if newer != nil {
 		known = newer
 	}
 	switch {
@@ -73,7 +74,7 @@ func (e *Engine) applyOne(ctx context.Context, owner Owner, m manifest.Manifest,
 	case known.DeletionTimestamp != nil:
 		return terminating(m), nil
 	case known.Annotations[v1.AnnotationContentHash] == m.Hash:
-		return Change{Object: m.String(), Action: Unchanged}, nil
+		return Change{Object: m.String(), Action: Unchanged, Unseen: newer != nil}, nil
 	default:
 		return e.update(ctx, m, known.UID)
 	}

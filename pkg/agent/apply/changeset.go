@@ -2,6 +2,7 @@ package apply
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"time"
 
@@ -20,11 +21,14 @@ const (
 	retryRejected    = 2 * time.Minute
 )
 
-// RetryAfter says when to try again what was refused, because nothing tells us
-// that the reason is gone; zero if nothing was refused.
+// RetryAfter says when to look again although nothing may tell us to: at what was
+// refused, and at what the cache never showed. It is zero if there is neither.
 func RetryAfter(set ChangeSet) time.Duration {
 	refused, ok := set.Refused()
 	if !ok {
+		if slices.ContainsFunc(set.Changes, func(c Change) bool { return c.Unseen }) {
+			return writtenTTL + time.Second
+		}
 		return 0
 	}
 	switch refused.Reason {
@@ -62,6 +66,9 @@ type Change struct {
 	Reason string
 	// Message says it for a person; empty unless Refused.
 	Message string
+	// Unseen is true for an Unchanged object that only our own last write speaks
+	// for, because the cache does not show that write yet.
+	Unseen bool
 }
 
 // ChangeSet is what one pass did.

@@ -1,6 +1,9 @@
 package apply
 
 import (
+	"context"
+	"errors"
+	"net/url"
 	"strings"
 
 	v1 "github.com/example/myapp-hub/api/v1"
@@ -46,6 +49,18 @@ func RemovalFeedback(removal Removal) v1.Feedback {
 func ErrorFeedback(last v1.Feedback, err error) v1.Feedback {
 	f := last
 	f.State, f.AppliedHash = v1.FeedbackProgressing, ""
-	f.Reason, f.Message = v1.ReasonApplyError, Shorten(err.Error())
+	f.Reason, f.Message = v1.ReasonApplyError, describe(err)
 	return f
+}
+
+// describe says an error in words that stay the same from one try to the next:
+// the text of a network error names addresses and ports, which do not.
+func describe(err error) string {
+	if Unreachable(err) {
+		var transport *url.Error
+		if errors.Is(err, context.DeadlineExceeded) || errors.As(err, &transport) {
+			return "the cluster did not answer a request; it is tried again"
+		}
+	}
+	return Shorten(err.Error())
 }

@@ -14,8 +14,9 @@ import (
 // not show it. A cache that is behind for longer is not believed to be behind.
 const writtenTTL = 10 * time.Second
 
-// memory is what an engine has learned by its own requests. It saves requests
-// and decides nothing: a pass without it does the same with more of them.
+// memory is what an engine has learned by its own requests. It saves requests: a
+// pass without it does the same with more of them. What only memory speaks for is
+// marked in the ChangeSet and looked at again.
 type memory struct {
 	mu sync.Mutex
 	// written are our last writes that the cache may not show yet.

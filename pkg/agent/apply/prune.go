@@ -143,11 +143,15 @@ func (e *Engine) removeOne(ctx context.Context, r metadata.ResourceInterface, ow
 			return nil
 		}
 		var err error
-		switch {
-		case policy == v1.DeletionOrphan:
+		switch policy {
+		case v1.DeletionOrphan:
 			err = orphan(ctx, r, live)
-		case live.DeletionTimestamp == nil:
-			err = deleteLive(ctx, r, live)
+		case v1.DeletionDelete:
+			if live.DeletionTimestamp == nil {
+				err = deleteLive(ctx, r, live)
+			}
+		default:
+			return fmt.Errorf("deletionPolicy %q is not known here: upgrade what runs on this side", policy)
 		}
 		if !apierrors.IsConflict(err) || try == tries {
 			return err

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -233,6 +234,10 @@ func TestFeedbackOfRefusals(t *testing.T) {
 			t.Errorf("%s: retried after %v, want %v", tt.why, got, tt.retry)
 		}
 	}
+	unseen := ChangeSet{Changes: []Change{{Action: Unchanged}, {Action: Unchanged, Unseen: true}}}
+	if got := RetryAfter(unseen); got <= writtenTTL {
+		t.Errorf("what only our memory speaks for is looked at again once it is forgotten, not after %v", got)
+	}
 	done := ChangeSet{Changes: []Change{{Action: Created}, {Action: Updated}, {Action: Pruned}, {Action: Unchanged}}}
 	if got := RetryAfter(done); got != 0 || done.Writes() != 3 {
 		t.Errorf("what was done needs no retry (%v) and %d writes", got, done.Writes())
@@ -241,10 +246,13 @@ func TestFeedbackOfRefusals(t *testing.T) {
 
 func TestOtherFeedback(t *testing.T) {
 	last := v1.Feedback{State: v1.FeedbackReady, AppliedHash: "h", Replicas: 2, ReadyReplicas: 2}
+	unanswered := &url.Error{Op: "Patch", URL: "https://10.0.0.1:4711", Err: errors.New("read tcp 10.0.0.2:38411: reset")}
 	for _, tt := range []struct {
 		reason    string
 		got, want v1.Feedback
 	}{
+		{"a network error is told without its ports, which differ on each try", ErrorFeedback(v1.Feedback{}, fmt.Errorf("applying: %w", unanswered)),
+			v1.Feedback{State: v1.FeedbackProgressing, Reason: v1.ReasonApplyError, Message: "the cluster did not answer a request; it is tried again"}},
 		{"removed", RemovalFeedback(Removal{Done: true}), v1.Feedback{State: v1.FeedbackRemoved, Reason: v1.ReasonRemoved}},
 		{"what is left is named", RemovalFeedback(Removal{Left: []string{"a", "b"}}), v1.Feedback{State: v1.FeedbackRemoving, Reason: v1.ReasonRemoving, Message: "waiting for the member to finish deleting a, b"}},
 		{"what was known stays known, but the content is not confirmed", ErrorFeedback(last, errors.New("timeout")),

@@ -30,8 +30,7 @@ func Deployment(observed *appsv1.Deployment, wantHash string) v1.Feedback {
 	}
 	switch result.Status {
 	case status.CurrentStatus:
-		f := feedback(v1.FeedbackReady, observed)
-		return f
+		return feedback(v1.FeedbackReady, observed)
 	case status.FailedStatus:
 		f := feedback(v1.FeedbackFailed, observed)
 		f.Reason, f.Message = v1.ReasonDeploymentFailed, result.Message

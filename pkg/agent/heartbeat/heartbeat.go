@@ -24,13 +24,7 @@ import (
 	v1 "github.com/example/myapp-hub/api/v1"
 )
 
-const (
-	// Interval is the time between two heartbeats.
-	Interval = 10 * time.Second
-	// Duration is how long a heartbeat holds.
-	Duration = 40 * time.Second
-	timeout  = 5 * time.Second
-)
+const timeout = 5 * time.Second
 
 // Heartbeat renews the Lease of an agent.
 type Heartbeat struct {
@@ -38,18 +32,21 @@ type Heartbeat struct {
 	key   client.ObjectKey
 	local discovery.DiscoveryInterface
 	log   logr.Logger
+	// unreported is true while the hub lacks a report.
+	unreported func() bool
 	// alive is true while heartbeats succeed.
 	alive atomic.Bool
 }
 
-// New makes the heartbeat of a member's agent.
-func New(hub client.Client, member string, local cluster.Cluster, log logr.Logger) (*Heartbeat, error) {
+// New makes the heartbeat of a member's agent. There is none while unreported
+// says that the hub lacks a report: what it knows would pass for fresh.
+func New(hub client.Client, member string, local cluster.Cluster, unreported func() bool, log logr.Logger) (*Heartbeat, error) {
 	d, err := discovery.NewDiscoveryClientForConfigAndClient(local.GetConfig(), local.GetHTTPClient())
 	if err != nil {
 		return nil, fmt.Errorf("making a discovery client for the own cluster: %w", err)
 	}
 	return &Heartbeat{
-		hub: hub, local: d, log: log,
+		hub: hub, local: d, log: log, unreported: unreported,
 		key: client.ObjectKey{Namespace: v1.MailboxNamespace(member), Name: v1.AgentLease},
 	}, nil
 }
@@ -59,9 +56,9 @@ func (h *Heartbeat) Start(ctx context.Context) error {
 	wait.UntilWithContext(ctx, func(ctx context.Context) {
 		err := h.beat(ctx)
 		if was := h.alive.Swap(err == nil); err != nil && (was || h.log.V(1).Enabled()) && ctx.Err() == nil {
-			h.log.Error(err, "Heartbeat failed; trying again", "every", Interval.String())
+			h.log.Error(err, "Heartbeat failed; trying again", "every", v1.HeartbeatInterval.String())
 		}
-	}, Interval)
+	}, v1.HeartbeatInterval)
 	return nil
 }
 
@@ -76,6 +73,9 @@ func (h *Heartbeat) Check(*http.Request) error {
 func (h *Heartbeat) beat(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
+	if h.unreported() {
+		return errors.New("the hub could not be reached for a report, which comes first")
+	}
 	if err := h.local.RESTClient().Get().AbsPath("/version").Do(ctx).Error(); err != nil {
 		return fmt.Errorf("asking the own cluster: %w", err)
 	}
@@ -83,7 +83,7 @@ func (h *Heartbeat) beat(ctx context.Context) error {
 		ObjectMeta: metav1.ObjectMeta{Namespace: h.key.Namespace, Name: h.key.Name},
 		Spec: coordinationv1.LeaseSpec{
 			HolderIdentity:       ptr.To(v1.AgentServiceAccount),
-			LeaseDurationSeconds: ptr.To(int32(Duration / time.Second)),
+			LeaseDurationSeconds: ptr.To(int32(v1.HeartbeatDuration / time.Second)),
 			RenewTime:            ptr.To(metav1.NowMicro()),
 		},
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -24,24 +25,34 @@ import (
 type Reconciler struct {
 	// Hub reads the mailbox from its cache and writes the status of Works.
 	Hub client.Client
+	// Live reads the mailbox from the hub's API server.
+	Live client.Reader
 	// Engine works on the own cluster.
 	Engine *apply.Engine
 	Clock  clock.PassiveClock
 
-	own     consistency.OwnWrites
-	mu      sync.Mutex
-	windows map[types.NamespacedName]*flush.Window
+	own        consistency.OwnWrites
+	windows    flush.Windows[types.NamespacedName]
+	mu         sync.Mutex
+	unreported map[types.NamespacedName]struct{}
 }
+
+// staleRecheck is when to look again at a Work that the cache shows too old.
+const staleRecheck = time.Second
 
 // Reconcile is one pass over a Work: carry it out, report.
 func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
 	work := &v1.Work{}
 	if err := r.Hub.Get(ctx, req.NamespacedName, work); err != nil {
-		r.forget(req.NamespacedName)
+		r.windows.Forget(req.NamespacedName)
+		r.noteUnreported(req.NamespacedName, false)
 		return reconcile.Result{}, client.IgnoreNotFound(err)
 	}
-	if work.DeletionTimestamp != nil || r.own.Behind(work) {
+	if work.DeletionTimestamp != nil {
 		return reconcile.Result{}, nil
+	}
+	if r.own.Behind(work) {
+		return reconcile.Result{RequeueAfter: staleRecheck}, nil
 	}
 	ctx = logf.IntoContext(ctx, logf.FromContext(ctx).WithValues("app", work.Spec.App.Namespace+"/"+work.Spec.App.Name, "member", r.Engine.Member()))
 	feedback, retry, failed := r.carryOut(ctx, work)
@@ -59,7 +70,7 @@ func (r *Reconciler) carryOut(ctx context.Context, work *v1.Work) (feedback v1.F
 	owner := apply.Owner{HubID: work.Spec.HubID, Namespace: work.Spec.App.Namespace, Name: work.Spec.App.Name, UID: work.Spec.App.UID}
 	switch work.Spec.State {
 	case v1.WorkRemoved:
-		feedback, retry, err = remove(ctx, r.Engine, owner, work)
+		feedback, retry, err = r.remove(ctx, owner, work)
 	case v1.WorkPresent:
 		feedback, retry, err = put(ctx, r.Engine, owner, work)
 	default:
@@ -86,7 +97,7 @@ func put(ctx context.Context, engine *apply.Engine, owner apply.Owner, work *v1.
 	if hash := manifest.SetHash(manifests); len(manifests) == 0 || hash != work.Spec.ContentHash {
 		return v1.Feedback{
 			State: v1.FeedbackFailed, Reason: v1.ReasonRejected,
-			Message: "the Work is damaged: its manifests do not have its content hash; nothing was changed",
+			Message: "the Work is damaged: its manifests are not those that its content hash names; nothing was changed",
 		}, 0, nil
 	}
 	observed, err := engine.Observe(ctx, owner)
@@ -103,11 +114,14 @@ func put(ctx context.Context, engine *apply.Engine, owner apply.Owner, work *v1.
 	return apply.Feedback(set, manifests, observed), apply.RetryAfter(set), nil
 }
 
-func remove(ctx context.Context, engine *apply.Engine, owner apply.Owner, work *v1.Work) (v1.Feedback, time.Duration, error) {
+func (r *Reconciler) remove(ctx context.Context, owner apply.Owner, work *v1.Work) (v1.Feedback, time.Duration, error) {
 	if work.Status.ObservedGeneration == work.Generation && work.Status.State == v1.FeedbackRemoved {
 		return work.Status.Feedback, 0, nil
 	}
-	removal, err := engine.Remove(ctx, owner, work.Spec.DeletionPolicy)
+	if confirmed, err := r.confirmRemoval(ctx, work); err != nil || !confirmed {
+		return work.Status.Feedback, 0, err
+	}
+	removal, err := r.Engine.Remove(ctx, owner, work.Spec.DeletionPolicy)
 	if err != nil {
 		return v1.Feedback{}, 0, err
 	}
@@ -118,11 +132,25 @@ func remove(ctx context.Context, engine *apply.Engine, owner apply.Owner, work *
 	return apply.RemovalFeedback(removal), apply.RetryTerminating, nil
 }
 
+// confirmRemoval reads the Work live: the order to remove must still stand.
+func (r *Reconciler) confirmRemoval(ctx context.Context, work *v1.Work) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, apply.RequestTimeout)
+	defer cancel()
+	var live v1.Work
+	if err := r.Live.Get(ctx, client.ObjectKeyFromObject(work), &live); err != nil {
+		if apierrors.IsNotFound(err) {
+			return false, nil
+		}
+		return false, fmt.Errorf("confirming the removal that Work %s/%s orders: %w", work.Namespace, work.Name, err)
+	}
+	return live.UID == work.UID && live.Generation == work.Generation && live.Spec.State == v1.WorkRemoved, nil
+}
+
 // report writes the status if it changed and is due, and says otherwise how long
 // it has to wait.
 func (r *Reconciler) report(ctx context.Context, work *v1.Work, status v1.WorkStatus) (time.Duration, error) {
 	key := client.ObjectKeyFromObject(work)
-	w := r.window(key)
+	w := r.windows.Of(key)
 	if apiequality.Semantic.DeepEqual(work.Status, status) {
 		w.Clean()
 		return 0, nil
@@ -135,38 +163,45 @@ func (r *Reconciler) report(ctx context.Context, work *v1.Work, status v1.WorkSt
 	ctx, cancel := context.WithTimeout(ctx, apply.RequestTimeout)
 	defer cancel()
 	err := r.Hub.Status().Patch(ctx, updated, client.MergeFromWithOptions(work, client.MergeFromWithOptimisticLock{}))
-	if err != nil {
-		return 0, fmt.Errorf("reporting in Work %s: %w", key, client.IgnoreNotFound(err))
+	r.noteUnreported(key, apply.Unreachable(err))
+	switch {
+	case apierrors.IsNotFound(err):
+		return 0, nil
+	case apierrors.IsConflict(err):
+		return staleRecheck, nil
+	case err != nil:
+		return 0, fmt.Errorf("reporting in Work %s: %w", key, err)
 	}
 	r.own.Wrote(updated)
 	w.Written(r.Clock.Now())
 	return 0, nil
 }
 
+// Unreported is true while the hub has not got a report because it could not be
+// reached. Until it has, the agent must not say that all is well.
+func (r *Reconciler) Unreported() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.unreported) > 0
+}
+
+func (r *Reconciler) noteUnreported(work types.NamespacedName, unreported bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !unreported {
+		delete(r.unreported, work)
+		return
+	}
+	if r.unreported == nil {
+		r.unreported = map[types.NamespacedName]struct{}{}
+	}
+	r.unreported[work] = struct{}{}
+}
+
 // urgent is true for a report that must not wait.
 func urgent(before, after v1.WorkStatus) bool {
 	return before.ObservedGeneration != after.ObservedGeneration ||
 		before.State != after.State || before.AppliedHash != after.AppliedHash
-}
-
-// window is the flush window of a Work. Passes over one Work never overlap, so
-// the window needs no lock of its own.
-func (r *Reconciler) window(work types.NamespacedName) *flush.Window {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.windows == nil {
-		r.windows = map[types.NamespacedName]*flush.Window{}
-	}
-	if r.windows[work] == nil {
-		r.windows[work] = &flush.Window{}
-	}
-	return r.windows[work]
-}
-
-func (r *Reconciler) forget(work types.NamespacedName) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	delete(r.windows, work)
 }
 
 // sooner is the shorter of two waits, of which zero means never.

@@ -32,7 +32,7 @@ func Setup(mgr manager.Manager, local cache.Cache, r *Reconciler) error {
 		RecoverPanic:            ptr.To(true),
 		UsePriorityQueue:        ptr.To(true),
 		CacheSyncTimeout:        2 * time.Minute,
-		RateLimiter:             workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](50*time.Millisecond, 30*time.Second),
+		RateLimiter:             workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](50*time.Millisecond, 5*time.Second),
 		Logger:                  mgr.GetLogger(),
 	})
 	if err != nil {

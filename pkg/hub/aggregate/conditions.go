@@ -26,7 +26,7 @@ type verdict struct {
 // setConditions sets all conditions of v1.AppConditions; meta keeps the time of
 // those whose status stays.
 func setConditions(conditions *[]metav1.Condition, in Input, now metav1.Time) {
-	g := group(in.Rows)
+	g := group(in)
 	verdicts := map[string]verdict{
 		v1.ConditionScheduled:   scheduled(in, g),
 		v1.ConditionApplied:     applied(in, g),
@@ -48,9 +48,9 @@ type groups struct {
 	wanted, notUpdated, notReady, unknown, failed, refused, removing []v1.PlacementRow
 }
 
-func group(rows []v1.PlacementRow) groups {
+func group(in Input) groups {
 	var g groups
-	for _, r := range rows {
+	for _, r := range in.Rows {
 		if r.State == v1.PlacementRemoving {
 			g.removing = append(g.removing, r)
 		}
@@ -58,7 +58,7 @@ func group(rows []v1.PlacementRow) groups {
 			continue
 		}
 		g.wanted = append(g.wanted, r)
-		if !r.Updated {
+		if !in.current(r) {
 			g.notUpdated = append(g.notUpdated, r)
 		}
 		switch r.State {
@@ -114,8 +114,12 @@ func progressing(in Input, g groups) verdict {
 		return verdict{metav1.ConditionTrue, v1.ReasonUpdating, "in progress on " + names(g.notReady, len(g.wanted))}
 	case len(g.wanted) == 0:
 		return verdict{metav1.ConditionFalse, in.PlacementReason, in.PlacementMessage}
+	case len(g.failed) > 0:
+		return verdict{metav1.ConditionFalse, v1.ReasonMemberFailed, details(g.failed, len(g.wanted))}
+	case len(g.unknown) > 0:
+		return verdict{metav1.ConditionFalse, v1.ReasonMemberUnknown, "waiting to hear from " + names(g.unknown, len(g.wanted))}
 	default:
-		return verdict{metav1.ConditionFalse, v1.ReasonApplied, "nothing is left to do that the hub can do"}
+		return verdict{metav1.ConditionFalse, v1.ReasonApplied, "nothing is left to do"}
 	}
 }
 
@@ -131,6 +135,12 @@ func ready(in Input, g groups) verdict {
 		return verdict{metav1.ConditionFalse, reasonOf(g.notReady[0]), "not ready on " + names(g.notReady, len(g.wanted))}
 	case len(g.unknown) > 0:
 		return verdict{metav1.ConditionUnknown, v1.ReasonMemberUnknown, "no answer from " + names(g.unknown, len(g.wanted)) + "; the last report of each is kept"}
+	case len(g.notUpdated) > 0:
+		reason := v1.ReasonUpdating
+		if in.Paused {
+			reason = v1.ReasonPaused
+		}
+		return verdict{metav1.ConditionFalse, reason, "the current revision and replicas are missing on " + names(g.notUpdated, len(g.wanted))}
 	default:
 		return verdict{metav1.ConditionTrue, v1.ReasonAllReady, fmt.Sprintf("ready on all %d members", len(g.wanted))}
 	}

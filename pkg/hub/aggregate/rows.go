@@ -89,6 +89,12 @@ func observe(row v1.PlacementRow, report Report, reported bool, m Member, now me
 		state = v1.PlacementFailed
 	case v1.FeedbackProgressing, v1.FeedbackRemoving, v1.FeedbackRemoved, "":
 	}
+	reason, message := report.Reason, report.Message
+	if state == v1.PlacementReady && report.ReadyReplicas < row.Replicas {
+		// The member's own Deployment asks for fewer pods than was decided.
+		state, reason = v1.PlacementProgressing, v1.ReasonPodsNotReady
+		message = fmt.Sprintf("%d of %d pods are ready, and the Deployment on %s asks for no more: somebody scaled it there", report.ReadyReplicas, row.Replicas, row.Cluster)
+	}
 	set(&row, state, now)
 	row.LastReportTime = nil
 	row.Updated = report.AppliedHash != ""
@@ -96,7 +102,7 @@ func observe(row v1.PlacementRow, report Report, reported bool, m Member, now me
 		row.AppliedHash = report.AppliedHash
 	}
 	row.CurrentReplicas, row.ReadyReplicas = report.Replicas, report.ReadyReplicas
-	row.Reason, row.Message = report.Reason, report.Message
+	row.Reason, row.Message = reason, message
 	return row
 }
 
@@ -126,7 +132,7 @@ func removing(row v1.PlacementRow, report Report, reported bool, m Member) v1.Pl
 
 func silence(cluster string, m Member) (reason, message string) {
 	if !m.Exists {
-		return v1.ReasonMemberGone, fmt.Sprintf("MemberCluster %s does not exist; what runs there is left alone until it is registered again", cluster)
+		return v1.ReasonMemberGone, fmt.Sprintf("MemberCluster %s does not exist: create it again to go on; until then what runs on the cluster is left alone", cluster)
 	}
 	message = m.Message
 	if message == "" {

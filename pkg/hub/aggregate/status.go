@@ -18,8 +18,11 @@ type Input struct {
 	// Generation, Deleting and Paused are the MyApp's.
 	Generation       int64
 	Deleting, Paused bool
-	// Revision is the name of the current revision, Selector the query for pods.
-	Revision, Selector string
+	// Revision is the name of the current revision, Replicas the number of pods
+	// per member, Selector the query for pods.
+	Revision string
+	Replicas int32
+	Selector string
 	// PlacementReason and PlacementMessage sum up the placement.
 	PlacementReason, PlacementMessage string
 }
@@ -34,18 +37,24 @@ func Status(in Input, now metav1.Time) v1.MyAppStatus {
 		Placements:         in.Rows,
 		Conditions:         slices.Clone(in.Old.Conditions),
 	}
-	summary := Summarize(in.Rows)
+	summary := summarize(in)
 	status.Summary = &summary
 	status.Replicas = fewestReplicas(in.Rows)
 	setConditions(&status.Conditions, in, now)
 	return status
 }
 
-// Summarize counts members and replicas. A member that is Removing or Stray
+// current is true for a member that has confirmed the current spec. While an app
+// is paused a row may be confirmed and yet not current.
+func (in Input) current(r v1.PlacementRow) bool {
+	return r.Updated && r.Revision == in.Revision && r.Replicas == in.Replicas
+}
+
+// summarize counts members and replicas. A member that is Removing or Stray
 // counts as a cluster, but nothing is wanted of it.
-func Summarize(rows []v1.PlacementRow) v1.Summary {
-	s := v1.Summary{Clusters: int32(len(rows))} //nolint:gosec // rows are bounded by the number of members
-	for _, r := range rows {
+func summarize(in Input) v1.Summary {
+	s := v1.Summary{Clusters: int32(len(in.Rows))} //nolint:gosec // rows are bounded by the number of members
+	for _, r := range in.Rows {
 		if !wanted(r) {
 			continue
 		}
@@ -56,9 +65,10 @@ func Summarize(rows []v1.PlacementRow) v1.Summary {
 			continue
 		}
 		s.ReadyReplicas += r.ReadyReplicas
-		if r.Updated {
-			s.Updated++
+		if !in.current(r) {
+			continue
 		}
+		s.Updated++
 		if r.State == v1.PlacementReady {
 			s.Ready++
 		}

@@ -23,13 +23,15 @@ func TestSummarize(t *testing.T) {
 		{"ready", "all counts", row(v1.PlacementReady, full), v1.Summary{Clusters: 1, Ready: 1, Updated: 1, TotalReplicas: 2, ReadyReplicas: 2}},
 		{"progressing", "ready pods count although the member is not", row(v1.PlacementProgressing, func(r *v1.PlacementRow) { r.ReadyReplicas = 1 }), v1.Summary{Clusters: 1, TotalReplicas: 2, ReadyReplicas: 1}},
 		{"failed", "it may have the revision all the same", row(v1.PlacementFailed, func(r *v1.PlacementRow) { r.Updated = true }), v1.Summary{Clusters: 1, Updated: 1, TotalReplicas: 2}},
+		{"old revision", "ready with what is no longer wanted is not ready", row(v1.PlacementReady, full, func(r *v1.PlacementRow) { r.Revision = "web-0" }), v1.Summary{Clusters: 1, TotalReplicas: 2, ReadyReplicas: 2}},
+		{"old replicas", "so is ready at another size", row(v1.PlacementReady, full, func(r *v1.PlacementRow) { r.Replicas = 1 }), v1.Summary{Clusters: 1, TotalReplicas: 1, ReadyReplicas: 2}},
 		{"pending", "wanted, nothing there", row(v1.PlacementPending), v1.Summary{Clusters: 1, TotalReplicas: 2}},
 		{"unknown", "what it last said is kept, not counted (law 5)", row(v1.PlacementUnknown, full), v1.Summary{Clusters: 1, Unknown: 1, TotalReplicas: 2, UnknownReplicas: 2}},
 		{"removing", "nothing is wanted of it", row(v1.PlacementRemoving, full), v1.Summary{Clusters: 1}},
 		{"stray", "nor of this", row(v1.PlacementStray, full), v1.Summary{Clusters: 1}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			if diff := cmp.Diff(tt.want, Summarize([]v1.PlacementRow{tt.row})); diff != "" {
+			if diff := cmp.Diff(tt.want, summarize(Input{Rows: []v1.PlacementRow{tt.row}, Revision: "web-1", Replicas: 2})); diff != "" {
 				t.Errorf("%s (-want +got):\n%s", tt.reason, diff)
 			}
 		})
@@ -70,6 +72,7 @@ func TestSettled(t *testing.T) {
 // Ready, Stalled: T, F or U.
 func TestConditions(t *testing.T) {
 	good := row(v1.PlacementReady, func(r *v1.PlacementRow) { r.Updated = true })
+	old := row(v1.PlacementReady, func(r *v1.PlacementRow) { r.Updated, r.Revision = true, "web-0" })
 	failed := func(reason string) v1.PlacementRow {
 		return row(v1.PlacementFailed, func(r *v1.PlacementRow) { r.Reason, r.Message = reason, "the member says no" })
 	}
@@ -98,13 +101,15 @@ func TestConditions(t *testing.T) {
 		{"only leaving", "the last member is losing it", Input{Rows: []v1.PlacementRow{removing}, PlacementReason: v1.ReasonNoMatch, PlacementMessage: "0 of 3"}, "FFTFF", v1.ReasonNoMatch, "0 of 3"},
 		{"selector invalid", "the user's mistake stalls it; what runs is ready", Input{Rows: []v1.PlacementRow{good}, PlacementReason: v1.ReasonSelectorInvalid, PlacementMessage: "bad"}, "FTFTT", v1.ReasonAllReady, ""},
 		{"paused", "nothing is being done", Input{Rows: []v1.PlacementRow{pending}, Paused: true}, "TFFFF", v1.ReasonPending, ""},
+		{"kept, edited", "nor here", Input{Rows: []v1.PlacementRow{old}, PlacementReason: v1.ReasonSelectorInvalid, PlacementMessage: "bad"}, "FFFFT", v1.ReasonUpdating, ""},
+		{"paused and edited", "no member runs the spec that is shown", Input{Rows: []v1.PlacementRow{old}, Paused: true}, "TFFFF", v1.ReasonPaused, "missing on 1 of 1: m"},
 		{"deleting", "it waits for the member", Input{Rows: []v1.PlacementRow{removing}, Deleting: true, PlacementReason: v1.ReasonDeleting, PlacementMessage: "deleted"}, "FFTFF", v1.ReasonDeleting, "waiting for m; m: finalizers"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			if tt.in.PlacementReason == "" {
 				tt.in.PlacementReason, tt.in.PlacementMessage = v1.ReasonPlaced, "chosen"
 			}
-			tt.in.Generation = 3
+			tt.in.Generation, tt.in.Revision, tt.in.Replicas = 3, "web-1", 2
 			conditions := Status(tt.in, noon).Conditions
 			got := ""
 			for _, c := range conditions {
@@ -135,7 +140,7 @@ func TestConditionSet(t *testing.T) {
 }
 
 func TestTransitionTimes(t *testing.T) {
-	pending := Input{Rows: []v1.PlacementRow{row(v1.PlacementPending)}, PlacementReason: v1.ReasonPlaced}
+	pending := Input{Rows: []v1.PlacementRow{row(v1.PlacementPending)}, PlacementReason: v1.ReasonPlaced, Revision: "web-1", Replicas: 2}
 	pending.Rows[0].Reason = v1.ReasonPending
 	old := Status(pending, before)
 	next := pending

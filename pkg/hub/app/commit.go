@@ -67,7 +67,10 @@ func (r *Reconciler) release(ctx context.Context, s *snapshot) error {
 	app := s.app.DeepCopy()
 	if controllerutil.ContainsFinalizer(app, v1.Finalizer) {
 		err := r.patchFinalizers(ctx, app, func() { controllerutil.RemoveFinalizer(app, v1.Finalizer) })
-		if _, err := stale(err); err != nil || apierrors.IsConflict(err) {
+		if apierrors.IsConflict(err) {
+			return nil // The newer object brings the next pass, which needs the reports.
+		}
+		if client.IgnoreNotFound(err) != nil {
 			return err
 		}
 	}
@@ -138,7 +141,7 @@ func (r *Reconciler) writeStatus(ctx context.Context, app *v1.MyApp, d decision)
 		return fmt.Errorf("writing the status of %s/%s: %w", app.Namespace, app.Name, err)
 	}
 	r.own.Wrote(app)
-	r.window(client.ObjectKeyFromObject(app)).Written(r.Clock.Now())
+	r.windows.Of(client.ObjectKeyFromObject(app)).Written(r.Clock.Now())
 	return nil
 }
 
@@ -171,11 +174,19 @@ func (r *Reconciler) pruneRevisions(ctx context.Context, s *snapshot, d decision
 		limit = int(*s.app.Spec.RevisionHistoryLimit)
 	}
 	for i := range max(0, len(unused)-limit) {
-		old := &unused[i]
-		err := r.Client.Delete(ctx, old, client.Preconditions{UID: &old.UID, ResourceVersion: &old.ResourceVersion})
-		if err = client.IgnoreNotFound(err); err != nil && !apierrors.IsConflict(err) {
-			return fmt.Errorf("deleting revision %s/%s beyond the history limit: %w", old.Namespace, old.Name, err)
+		if err := r.deleteRevision(ctx, &unused[i]); err != nil {
+			return err
 		}
+	}
+	return nil
+}
+
+func (r *Reconciler) deleteRevision(ctx context.Context, old *appsv1.ControllerRevision) error {
+	ctx, cancel := context.WithTimeout(ctx, apply.RequestTimeout)
+	defer cancel()
+	err := r.Client.Delete(ctx, old, client.Preconditions{UID: &old.UID, ResourceVersion: &old.ResourceVersion})
+	if err = client.IgnoreNotFound(err); err != nil && !apierrors.IsConflict(err) {
+		return fmt.Errorf("deleting revision %s/%s beyond the history limit: %w", old.Namespace, old.Name, err)
 	}
 	return nil
 }

@@ -39,6 +39,7 @@ func decide(s *snapshot, now metav1.Time) (decision, error) {
 		Paused:    s.app.Spec.Paused,
 		Members:   s.members,
 		Placed:    clusters(old.Placements),
+		Strays:    strays(old.Placements),
 	})
 	next := rollout.Next(rollout.State{
 		Rows: old.Placements, Verdicts: placed.Verdicts,
@@ -50,7 +51,7 @@ func decide(s *snapshot, now metav1.Time) (decision, error) {
 	d.status = aggregate.Status(aggregate.Input{
 		Old: old, Rows: rows,
 		Generation: s.app.Generation, Deleting: s.deleting(), Paused: s.app.Spec.Paused,
-		Revision: revision.Name, Selector: render.PodSelector(s.app.Name),
+		Revision: revision.Name, Replicas: replicas(s.app), Selector: render.PodSelector(s.app.Name),
 		PlacementReason: placed.Reason, PlacementMessage: placed.Message,
 	}, now)
 	d.changed = !apiequality.Semantic.DeepEqual(old, d.status)
@@ -89,17 +90,31 @@ func clusters(rows []v1.PlacementRow) []string {
 	return names
 }
 
-// urgent is true for a change that is written at once: a decision, a removal
-// that is confirmed, Ready turning, or the last member having reported.
+func strays(rows []v1.PlacementRow) []string {
+	var names []string
+	for _, r := range rows {
+		if r.State == v1.PlacementStray {
+			names = append(names, r.Cluster)
+		}
+	}
+	return names
+}
+
+// urgent is true for a change that is written at once: a decision, Ready
+// turning, or the last member having reported. A removal that is confirmed may
+// wait for others.
 func urgent(before, after v1.MyAppStatus) bool {
 	if before.ObservedGeneration != after.ObservedGeneration || before.Revision != after.Revision {
 		return true
 	}
-	sameDecision := func(a, b v1.PlacementRow) bool {
-		return a.Cluster == b.Cluster && a.Decision == b.Decision
+	decided := make(map[string]int64, len(before.Placements))
+	for _, r := range before.Placements {
+		decided[r.Cluster] = r.Decision
 	}
-	if !slices.EqualFunc(before.Placements, after.Placements, sameDecision) {
-		return true
+	for _, r := range after.Placements {
+		if number, ok := decided[r.Cluster]; !ok || number != r.Decision {
+			return true
+		}
 	}
 	if readyStatus(before) != readyStatus(after) {
 		return true

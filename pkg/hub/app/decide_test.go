@@ -96,7 +96,7 @@ func TestStory(t *testing.T) {
 		{"the image changes", func() { s.app.Spec.Image, s.app.Generation = "web:2", 2 }, []string{"eu Pending #2", "us Pending #2"}, true, true, false},
 		{"a late report of the old image says nothing", func() {}, []string{"eu Pending #2", "us Pending #2"}, false, false, false},
 		{"a member's label changes: the removal is recorded", func() { s.setMember("us", "dev", true) }, []string{"eu Pending #2", "us Removing #3"}, true, true, false},
-		{"it confirms: the row goes", func() { s.says("us", v1.FeedbackRemoved) }, []string{"eu Pending #2"}, true, true, false},
+		{"it confirms: the row goes, which can wait for others", func() { s.says("us", v1.FeedbackRemoved) }, []string{"eu Pending #2"}, true, false, false},
 		{"it is deleted", func() { s.app.DeletionTimestamp = &noon }, []string{"eu Removing #3"}, true, true, false},
 		{"the last member confirms", func() { s.says("eu", v1.FeedbackRemoved) }, nil, true, true, true},
 	} {

@@ -14,8 +14,8 @@ import (
 	"github.com/example/myapp-hub/pkg/hub/placement"
 )
 
-// IndexRevisionOwner is the index of ControllerRevisions by the UID of their app.
-const IndexRevisionOwner = "appUID"
+// indexRevisionOwner is the index of ControllerRevisions by the UID of their app.
+const indexRevisionOwner = "appUID"
 
 // snapshot is all that a pass decides from. Nothing in it may be changed.
 type snapshot struct {
@@ -54,7 +54,7 @@ func (r *Reconciler) observe(ctx context.Context, key types.NamespacedName) (*sn
 	}
 
 	var revisions appsv1.ControllerRevisionList
-	err := r.Client.List(ctx, &revisions, client.InNamespace(key.Namespace), client.MatchingFields{IndexRevisionOwner: string(app.UID)}, client.UnsafeDisableDeepCopy)
+	err := r.Client.List(ctx, &revisions, client.InNamespace(key.Namespace), client.MatchingFields{indexRevisionOwner: string(app.UID)}, client.UnsafeDisableDeepCopy)
 	if err != nil {
 		return nil, fmt.Errorf("listing the revisions of %s: %w", key, err)
 	}

@@ -2,7 +2,6 @@ package app
 
 import (
 	"context"
-	"sync"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -36,18 +35,23 @@ type Reconciler struct {
 	Clock   clock.PassiveClock
 
 	own     consistency.OwnWrites
-	mu      sync.Mutex
-	windows map[types.NamespacedName]*flush.Window
+	windows flush.Windows[types.NamespacedName]
 }
+
+// staleRecheck is when to look again at an app that the cache shows too old.
+const staleRecheck = time.Second
 
 // Reconcile is one pass: observe, decide, commit.
 func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
 	s, err := r.observe(ctx, req.NamespacedName)
-	if err != nil || s == nil {
+	if err != nil {
 		return reconcile.Result{}, err
 	}
+	if s == nil {
+		return reconcile.Result{RequeueAfter: staleRecheck}, nil
+	}
 	if s.app == nil {
-		r.forget(req.NamespacedName)
+		r.windows.Forget(req.NamespacedName)
 		return reconcile.Result{}, nil
 	}
 	d, err := decide(s, metav1.NewTime(r.Clock.Now()))
@@ -59,7 +63,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 
 // wait says how long a changed status still has to wait to be written.
 func (r *Reconciler) wait(s *snapshot, d decision) time.Duration {
-	w := r.window(client.ObjectKeyFromObject(s.app))
+	w := r.windows.Of(client.ObjectKeyFromObject(s.app))
 	if !d.changed {
 		w.Clean()
 		return 0
@@ -69,25 +73,4 @@ func (r *Reconciler) wait(s *snapshot, d decision) time.Duration {
 		return 0
 	}
 	return left
-}
-
-// window is the flush window of an app. Passes over one app never overlap, so
-// the window needs no lock of its own.
-func (r *Reconciler) window(app types.NamespacedName) *flush.Window {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.windows == nil {
-		r.windows = map[types.NamespacedName]*flush.Window{}
-	}
-	if r.windows[app] == nil {
-		r.windows[app] = &flush.Window{}
-	}
-	return r.windows[app]
-}
-
-// forget drops what is remembered of an app that is gone.
-func (r *Reconciler) forget(app types.NamespacedName) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	delete(r.windows, app)
 }

@@ -64,7 +64,7 @@ func Setup(mgr manager.Manager, r *Reconciler, onReport func(func(types.Namespac
 
 // AddIndexes adds the index that observe reads revisions by.
 func AddIndexes(ctx context.Context, indexer client.FieldIndexer) error {
-	err := indexer.IndexField(ctx, &appsv1.ControllerRevision{}, IndexRevisionOwner, func(o client.Object) []string {
+	err := indexer.IndexField(ctx, &appsv1.ControllerRevision{}, indexRevisionOwner, func(o client.Object) []string {
 		if uid := o.GetLabels()[v1.LabelAppUID]; uid != "" {
 			return []string{uid}
 		}

@@ -77,7 +77,9 @@ func Setup(mgr mcmanager.Manager, r *Reconciler, ready source.TypedSource[mcreco
 			return fmt.Errorf("watching %v for deliveries: %w", src, err)
 		}
 	}
-	registerMetrics(r.gates)
+	if err := registerMetrics(r.gates); err != nil {
+		return err
+	}
 	return mgr.Add(c)
 }
 
@@ -118,7 +120,8 @@ func (c *Controller) serve(ctx context.Context, member string, session Session) 
 	c.enqueuePlaced(ctx, member, c.queue)
 	log.V(1).Info("Member can be worked on")
 	<-ctx.Done()
-	c.reconciler.gates.close(member, l)
+	// What it said before is not what it says when it is back.
+	c.reconciler.gates.close(member, l, func() { c.reconciler.Reports.silence(member) })
 }
 
 // watchMember starts the informers the engine reads and waits for their sync.
@@ -146,7 +149,7 @@ func (c *Controller) watchMember(ctx context.Context, member string, session Ses
 
 // enqueuePlaced enqueues every app that has a row for the member.
 func (c *Controller) enqueuePlaced(ctx context.Context, member string, q workqueue.TypedRateLimitingInterface[mcreconcile.Request]) {
-	apps, err := PlacedOn(ctx, c.hub, member)
+	apps, err := placedOn(ctx, c.hub, member)
 	if err != nil {
 		logf.FromContext(ctx).Error(err, "Cannot list the apps of a member", "member", member)
 		return

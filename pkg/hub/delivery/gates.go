@@ -91,12 +91,14 @@ func (g *gates) open(member string, l *link) []mcreconcile.Request {
 }
 
 // close ends work on a member, unless another link has taken the place of l.
-func (g *gates) close(member string, l *link) {
+// ended is called if it did, before another link can come.
+func (g *gates) close(member string, l *link, ended func()) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	gate := g.at(member)
 	if gate.link == l {
 		gate.link = nil
+		ended()
 	}
 	g.forgetIdle(member)
 }

@@ -58,11 +58,15 @@ func TestGateFollowsTheConnection(t *testing.T) {
 		t.Error("work is done over the connection of now")
 	}
 	g.open("m", second)
-	g.close("m", first)
+	g.close("m", first, func() { t.Error("the end of an old connection says nothing of its successor") })
 	if g.enter(req("m", 1)) != second {
 		t.Error("the end of an old connection must not close its successor")
 	}
-	g.close("m", second)
+	ended := false
+	g.close("m", second, func() { ended = true })
+	if !ended {
+		t.Error("whoever keeps what the member said must hear that it fell silent")
+	}
 	if g.enter(req("m", 2)) != nil {
 		t.Error("the connection has ended")
 	}
@@ -213,7 +217,7 @@ func TestNoRequestIsLost(t *testing.T) {
 					w.add(parked)
 				}
 				time.Sleep(200 * time.Microsecond)
-				g.close(member, l)
+				g.close(member, l, func() {})
 			}
 			for _, parked := range g.open(member, &link{}) {
 				w.add(parked)

@@ -60,7 +60,7 @@ func workKey(o order) types.NamespacedName {
 func (r *Reconciler) pullApply(ctx context.Context, o order, work *v1.Work) (reconcile.Result, error) {
 	manifests, err := r.manifests(ctx, o)
 	if err != nil {
-		return reconcile.Result{}, err
+		return reconcile.Result{}, r.failed(o, err)
 	}
 	hash := manifest.SetHash(manifests)
 	if work != nil && work.Spec.State == v1.WorkPresent && work.Spec.ContentHash == hash {
@@ -68,7 +68,10 @@ func (r *Reconciler) pullApply(ctx context.Context, o order, work *v1.Work) (rec
 		return reconcile.Result{}, nil
 	}
 	if o.held() {
-		r.report(o, aggregate.Report{Feedback: v1.Feedback{State: v1.FeedbackProgressing, Reason: v1.ReasonPaused, Message: "spec.paused is true"}})
+		feedback := r.lastFeedback(o)
+		feedback.State, feedback.AppliedHash = v1.FeedbackProgressing, ""
+		feedback.Reason, feedback.Message = v1.ReasonPaused, "the mailbox is not as wanted: spec.paused is true"
+		r.report(o, aggregate.Report{Feedback: feedback})
 		return reconcile.Result{}, nil
 	}
 	spec := v1.WorkSpec{State: v1.WorkPresent, ContentHash: hash, DeletionPolicy: o.app.Spec.DeletionPolicy}
@@ -99,11 +102,11 @@ func (r *Reconciler) pullRemoval(ctx context.Context, o order, work *v1.Work) (r
 		return reconcile.Result{}, r.deleteWork(ctx, work)
 	}
 	if work == nil || work.Spec.State != v1.WorkRemoved || work.Spec.DeletionPolicy != o.app.Spec.DeletionPolicy {
-		confirmed, err := r.confirmRemoval(ctx, o)
-		if err != nil || !confirmed {
+		live, err := r.confirmRemoval(ctx, o)
+		if err != nil || live == nil {
 			return reconcile.Result{}, err
 		}
-		return r.writeWork(ctx, o, work, v1.WorkSpec{State: v1.WorkRemoved, DeletionPolicy: o.app.Spec.DeletionPolicy})
+		return r.writeWork(ctx, o, work, v1.WorkSpec{State: v1.WorkRemoved, DeletionPolicy: live.Spec.DeletionPolicy})
 	}
 	feedback := work.Status.Feedback
 	if work.Status.ObservedGeneration != work.Generation {
@@ -141,15 +144,16 @@ func (r *Reconciler) writeWork(ctx context.Context, o order, work *v1.Work, spec
 		return reconcile.Result{RequeueAfter: retryStale}, nil
 	}
 	if err != nil {
-		return reconcile.Result{}, fmt.Errorf("writing the Work of %s for %s: %w", o.key(), o.member, err)
+		return reconcile.Result{}, r.failed(o, fmt.Errorf("writing the Work of %s for %s: %w", o.key(), o.member, err))
 	}
 	state, reason := v1.FeedbackProgressing, v1.ReasonUpdating
 	if spec.State == v1.WorkRemoved {
 		state, reason = v1.FeedbackRemoving, v1.ReasonRemoving
 	}
-	last, _ := r.Reports.get(o.app.UID, o.member)
-	last.State, last.AppliedHash, last.Reason, last.Message, last.Stray = state, "", reason, "in the mailbox; the agent has not taken it up yet", false
-	r.report(o, last)
+	feedback := r.lastFeedback(o)
+	feedback.State, feedback.AppliedHash = state, ""
+	feedback.Reason, feedback.Message = reason, "in the mailbox; the agent has not taken it up yet"
+	r.report(o, aggregate.Report{Feedback: feedback})
 	return reconcile.Result{}, nil
 }
 

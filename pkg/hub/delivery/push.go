@@ -27,7 +27,7 @@ func (r *Reconciler) push(ctx context.Context, o order, engine *apply.Engine) (r
 func (r *Reconciler) pushApply(ctx context.Context, o order, engine *apply.Engine) (reconcile.Result, error) {
 	manifests, err := r.manifests(ctx, o)
 	if err != nil {
-		return reconcile.Result{}, err
+		return reconcile.Result{}, r.failed(o, err)
 	}
 	observed, err := engine.Observe(ctx, r.owner(o))
 	if err != nil {
@@ -46,28 +46,37 @@ func (r *Reconciler) pushApply(ctx context.Context, o order, engine *apply.Engin
 		if apply.Unreachable(err) {
 			r.unanswered.note(o, time.Now())
 		}
-		last, _ := r.Reports.get(o.app.UID, o.member)
-		r.report(o, aggregate.Report{Feedback: apply.ErrorFeedback(last.Feedback, err)})
-		return reconcile.Result{}, err
+		return reconcile.Result{}, r.failed(o, err)
 	}
 	r.report(o, aggregate.Report{Feedback: apply.Feedback(set, manifests, observed)})
 	return reconcile.Result{RequeueAfter: apply.RetryAfter(set)}, nil
+}
+
+// failed reports an error that will be tried again, and returns it.
+func (r *Reconciler) failed(o order, err error) error {
+	r.report(o, aggregate.Report{Feedback: apply.ErrorFeedback(r.lastFeedback(o), err)})
+	return err
+}
+
+// lastFeedback is what the member last said, or what the row keeps of it.
+func (r *Reconciler) lastFeedback(o order) v1.Feedback {
+	if last, ok := r.Reports.get(o.app.UID, o.member); ok {
+		return last.Feedback
+	}
+	return v1.Feedback{Replicas: o.row.CurrentReplicas, ReadyReplicas: o.row.ReadyReplicas}
 }
 
 func (r *Reconciler) pushRemoval(ctx context.Context, o order, engine *apply.Engine) (reconcile.Result, error) {
 	if r.removed(o) || o.held() {
 		return reconcile.Result{}, nil
 	}
-	confirmed, err := r.confirmRemoval(ctx, o)
-	if err != nil || !confirmed {
+	live, err := r.confirmRemoval(ctx, o)
+	if err != nil || live == nil {
 		return reconcile.Result{}, err
 	}
-	removal, err := engine.Remove(ctx, r.owner(o), o.app.Spec.DeletionPolicy)
+	removal, err := engine.Remove(ctx, r.owner(o), live.Spec.DeletionPolicy)
 	if err != nil {
-		r.report(o, aggregate.Report{Feedback: v1.Feedback{
-			State: v1.FeedbackRemoving, Reason: v1.ReasonApplyError, Message: apply.Shorten(err.Error()),
-		}})
-		return reconcile.Result{}, err
+		return reconcile.Result{}, r.failed(o, err)
 	}
 	if wait := r.unanswered.wait(o, time.Now()); removal.Done && wait > 0 {
 		r.report(o, aggregate.Report{Feedback: v1.Feedback{
@@ -78,7 +87,7 @@ func (r *Reconciler) pushRemoval(ctx context.Context, o order, engine *apply.Eng
 	}
 	r.report(o, aggregate.Report{Feedback: apply.RemovalFeedback(removal)})
 	if removal.Done {
-		logf.FromContext(ctx).V(1).Info("Removed", "policy", o.app.Spec.DeletionPolicy)
+		logf.FromContext(ctx).V(1).Info("Removed", "policy", live.Spec.DeletionPolicy)
 		return reconcile.Result{}, nil
 	}
 	return reconcile.Result{RequeueAfter: apply.RetryTerminating}, nil

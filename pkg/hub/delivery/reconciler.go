@@ -63,6 +63,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, req mcreconcile.Request) (re
 	}
 	ctx = logf.IntoContext(ctx, logf.FromContext(ctx).WithValues("app", o.key().String(), "member", o.member))
 	if member.Spec.Mode == v1.ModePull {
+		if parked, ok := r.gates.drop(req); ok {
+			r.requeue(parked) // parked while the member was another one, in Push mode
+		}
 		return r.pull(ctx, o)
 	}
 	link := r.gates.enter(req)
@@ -127,19 +130,25 @@ func (r *Reconciler) template(ctx context.Context, o order) (v1.MyAppSpec, error
 
 // confirmRemoval reads the app live: the order to remove must still stand. It
 // must be positive; an app that is not found, or another one of the same name,
-// orders nothing.
-func (r *Reconciler) confirmRemoval(ctx context.Context, o order) (bool, error) {
+// orders nothing, and the result is nil.
+func (r *Reconciler) confirmRemoval(ctx context.Context, o order) (*v1.MyApp, error) {
 	ctx, cancel := context.WithTimeout(ctx, apply.RequestTimeout)
 	defer cancel()
-	var live v1.MyApp
-	if err := r.Live.Get(ctx, o.key(), &live); err != nil {
+	live := &v1.MyApp{}
+	if err := r.Live.Get(ctx, o.key(), live); err != nil {
 		if apierrors.IsNotFound(err) {
-			return false, nil
+			return nil, nil
 		}
-		return false, fmt.Errorf("confirming the removal of %s from %s: %w", o.key(), o.member, err)
+		return nil, fmt.Errorf("confirming the removal of %s from %s: %w", o.key(), o.member, err)
 	}
-	row := rowOf(&live, o.member)
-	return live.UID == o.app.UID && row != nil && row.State == v1.PlacementRemoving && row.Decision == o.row.Decision, nil
+	row := rowOf(live, o.member)
+	if live.UID != o.app.UID || row == nil || row.State != v1.PlacementRemoving || row.Decision != o.row.Decision {
+		return nil, nil
+	}
+	if (order{app: live}).held() {
+		return nil, nil
+	}
+	return live, nil
 }
 
 func (r *Reconciler) report(o order, report aggregate.Report) {

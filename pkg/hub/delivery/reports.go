@@ -6,6 +6,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/types"
 
+	v1 "github.com/example/myapp-hub/api/v1"
 	"github.com/example/myapp-hub/pkg/hub/aggregate"
 )
 
@@ -50,6 +51,22 @@ func (r *Reports) ForgetMember(app types.UID, member string) {
 	delete(r.byApp[app], member)
 	if len(r.byApp[app]) == 0 {
 		delete(r.byApp, app)
+	}
+}
+
+// silence drops what a member has said, but for removals that it has confirmed:
+// its rows keep what is recorded until it speaks again.
+func (r *Reports) silence(member string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for app, reports := range r.byApp {
+		if report, ok := reports[member]; !ok || report.State == v1.FeedbackRemoved {
+			continue
+		}
+		delete(reports, member)
+		if len(reports) == 0 {
+			delete(r.byApp, app)
+		}
 	}
 }
 

@@ -42,6 +42,16 @@ func TestReports(t *testing.T) {
 		}
 	}
 
+	r.put("u", web, "n", aggregate.Report{Decision: 1, Feedback: v1.Feedback{State: v1.FeedbackRemoved}})
+	r.put("v", web, "n", ready)
+	r.silence("n")
+	if _, ok := r.get("u", "n"); !ok {
+		t.Error("a removal that was confirmed stays confirmed when the member falls silent")
+	}
+	if len(r.Of("v")) != 0 || len(r.byApp) != 1 || len(r.Of("u")) != 3 {
+		t.Errorf("all else that it said is dropped, and nothing of others: %v", r.byApp)
+	}
+
 	mine := r.Of("u")
 	delete(mine, "m")
 	if _, ok := r.get("u", "m"); !ok {

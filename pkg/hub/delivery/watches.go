@@ -18,12 +18,12 @@ import (
 	v1 "github.com/example/myapp-hub/api/v1"
 )
 
-// IndexPlaced is the index of MyApps by the members of their rows.
-const IndexPlaced = "placements.cluster"
+// indexPlaced is the index of MyApps by the members of their rows.
+const indexPlaced = "placements.cluster"
 
-// AddIndexes adds the indexes that delivery and app read the hub's cache by.
+// AddIndexes adds the index that delivery reads the hub's cache by.
 func AddIndexes(ctx context.Context, indexer client.FieldIndexer) error {
-	err := indexer.IndexField(ctx, &v1.MyApp{}, IndexPlaced, func(o client.Object) []string {
+	err := indexer.IndexField(ctx, &v1.MyApp{}, indexPlaced, func(o client.Object) []string {
 		var members []string
 		for _, row := range o.(*v1.MyApp).Status.Placements {
 			members = append(members, row.Cluster)
@@ -36,11 +36,11 @@ func AddIndexes(ctx context.Context, indexer client.FieldIndexer) error {
 	return nil
 }
 
-// PlacedOn gives the apps that have a row for the member. They are the cache's
+// placedOn gives the apps that have a row for the member. They are the cache's
 // own objects and must not be changed.
-func PlacedOn(ctx context.Context, reader client.Reader, member string) ([]v1.MyApp, error) {
+func placedOn(ctx context.Context, reader client.Reader, member string) ([]v1.MyApp, error) {
 	var apps v1.MyAppList
-	if err := reader.List(ctx, &apps, client.MatchingFields{IndexPlaced: member}, client.UnsafeDisableDeepCopy); err != nil {
+	if err := reader.List(ctx, &apps, client.MatchingFields{indexPlaced: member}, client.UnsafeDisableDeepCopy); err != nil {
 		return nil, fmt.Errorf("listing the apps placed on %s: %w", member, err)
 	}
 	return apps.Items, nil
@@ -111,6 +111,7 @@ func changedDecisions(before, after *v1.MyApp) []string {
 		number        int64
 		removing      bool
 		paused, going bool
+		policy        v1.DeletionPolicy // of a removal only
 	}
 	of := func(app *v1.MyApp) map[string]decision {
 		decisions := map[string]decision{}
@@ -118,7 +119,11 @@ func changedDecisions(before, after *v1.MyApp) []string {
 			return decisions
 		}
 		for _, row := range app.Status.Placements {
-			decisions[row.Cluster] = decision{row.Decision, row.State == v1.PlacementRemoving, app.Spec.Paused, app.DeletionTimestamp != nil}
+			d := decision{number: row.Decision, paused: app.Spec.Paused, going: app.DeletionTimestamp != nil}
+			if row.State == v1.PlacementRemoving {
+				d.removing, d.policy = true, app.Spec.DeletionPolicy
+			}
+			decisions[row.Cluster] = d
 		}
 		return decisions
 	}

@@ -9,10 +9,6 @@ import (
 	v1 "github.com/example/myapp-hub/api/v1"
 )
 
-// heartbeatTimeout is how long the hub waits for a renewal. Agents renew every
-// 10 s, so three may be lost.
-const heartbeatTimeout = 40 * time.Second
-
 // heartbeat is what the hub has seen of a Pull member's Lease. Clocks of
 // members are not trusted: what counts is when a change of renewTime was seen,
 // by the hub's clock, as in leader election.
@@ -64,7 +60,7 @@ func (h heartbeat) lastHeard(now time.Time) time.Time {
 //	no Lease, was never ready           Unknown, AwaitingAgent
 //	no Lease, was ready                 as "seen, no renewal yet"
 func (h heartbeat) decide(member string, persisted *metav1.Condition, now time.Time) (*metav1.Condition, time.Duration) {
-	left := h.since.Add(heartbeatTimeout).Sub(now)
+	left := h.since.Add(v1.HeartbeatDuration).Sub(now)
 	switch {
 	case h.heard.IsZero() && h.renewal.IsZero() && !hadAgent(persisted):
 		return condition(metav1.ConditionUnknown, v1.ReasonAwaitingAgent,

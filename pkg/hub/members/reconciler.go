@@ -188,8 +188,10 @@ func (r *reconciler) report(ctx context.Context, seen observed, plan decision, m
 	switch {
 	case apierrors.IsConflict(err):
 		return reconcile.Result{RequeueAfter: retryConflict}, nil
+	case apierrors.IsNotFound(err):
+		return result, nil
 	case err != nil:
-		return result, fmt.Errorf("writing the status of MemberCluster %s: %w", seen.member.Name, client.IgnoreNotFound(err))
+		return result, fmt.Errorf("writing the status of MemberCluster %s: %w", seen.member.Name, err)
 	}
 	m.written, m.writtenAt = patched.ResourceVersion, seen.now
 	return result, nil

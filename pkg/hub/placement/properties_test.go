@@ -54,6 +54,11 @@ func genInput(t *rapid.T) Input {
 		Paused:    rapid.Bool().Draw(t, "paused"),
 		Placed:    rapid.SliceOfDistinct(names, rapid.ID).Draw(t, "placed"),
 	}
+	for _, name := range in.Placed {
+		if rapid.IntRange(0, 3).Draw(t, name+" is a stray") == 0 {
+			in.Strays = append(in.Strays, name)
+		}
+	}
 	for _, name := range rapid.SliceOfDistinct(names, rapid.ID).Draw(t, "members") {
 		in.Members = append(in.Members, genMember(t, name))
 	}
@@ -143,7 +148,7 @@ func TestRemoveHasAPositiveReason(t *testing.T) {
 				continue
 			}
 			i := slices.IndexFunc(in.Members, func(m Member) bool { return m.Name == v.Cluster })
-			if in.Paused || err != nil || i < 0 || selector.Matches(labels.Set(in.Members[i].Labels)) {
+			if in.Paused || err != nil || i < 0 || slices.Contains(in.Strays, v.Cluster) || selector.Matches(labels.Set(in.Members[i].Labels)) {
 				t.Fatalf("%+v removes without an order", v)
 			}
 		}

@@ -30,6 +30,8 @@ type Input struct {
 	Members []Member
 	// Placed are the names of the members that have a row.
 	Placed []string
+	// Strays are those of them that have objects no decision explains.
+	Strays []string
 }
 
 // Schedule gives one verdict for every member and every row, by the first line
@@ -39,6 +41,7 @@ type Input struct {
 //	the app is paused             row: Keep     no row: Reject
 //	the MemberCluster is missing  row: Keep
 //	the selector is not valid     row: Keep     no row: Reject
+//	a stray, not matching         row: Keep
 //	the labels do not match       row: Remove   no row: Reject
 //	the member is not ready       row: Run      no row: Reject
 //	otherwise                     Run
@@ -53,9 +56,11 @@ func Schedule(in Input) Result {
 		case in.Paused:
 			v.decide(c.placed, Keep, v1.ReasonPaused, "spec.paused is true")
 		case c.member == nil:
-			v.decide(c.placed, Keep, v1.ReasonMemberGone, fmt.Sprintf("MemberCluster %s does not exist; what runs there is left alone until it is registered again", c.name))
+			v.decide(c.placed, Keep, v1.ReasonMemberGone, "MemberCluster "+c.name+" does not exist")
 		case err != nil:
 			v.decide(c.placed, Keep, v1.ReasonSelectorInvalid, err.Error())
+		case slices.Contains(in.Strays, c.name) && !selector.Matches(labels.Set(c.member.Labels)):
+			v.decide(c.placed, Keep, v1.ReasonStray, "objects of this app are on "+c.name+" that no decision explains; they are left alone")
 		case !selector.Matches(labels.Set(c.member.Labels)):
 			v.decide(c.placed, Remove, v1.ReasonNotChosen, "the labels of "+c.name+" do not match spec.placement.clusterSelector")
 		case !c.member.Ready:
@@ -133,7 +138,7 @@ func summary(in Input, r Result, selectorErr error) (reason, message string) {
 	counts := map[string]int{}
 	chosen := 0
 	for _, v := range r.Verdicts {
-		if v.Outcome == Run || v.Outcome == Keep {
+		if v.Outcome == Run || v.Outcome == Keep && v.Reason != v1.ReasonStray {
 			chosen++
 			continue
 		}

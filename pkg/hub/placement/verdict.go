@@ -30,13 +30,3 @@ type Result struct {
 	// Reason and Message sum up why members were chosen, or why none was.
 	Reason, Message string
 }
-
-// Any says whether a verdict has the outcome.
-func (r Result) Any(o Outcome) bool {
-	for _, v := range r.Verdicts {
-		if v.Outcome == o {
-			return true
-		}
-	}
-	return false
-}
