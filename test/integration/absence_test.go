@@ -217,7 +217,7 @@ func TestLostMemberClustersDeleteNothing(t *testing.T) {
 				if row == nil || row.State != v1.PlacementRemoving {
 					return fmt.Errorf("the row is %+v", row)
 				}
-				for _, want := range []string{"waiting for " + missing, "MemberCluster " + missing + " does not exist", "registered again"} {
+				for _, want := range []string{"waiting for " + missing, "MemberCluster " + missing + " does not exist", "create it again"} {
 					if message := messageOf(a, v1.ConditionReady); !strings.Contains(message, want) {
 						return fmt.Errorf("%q is not in the message: %s", want, message)
 					}

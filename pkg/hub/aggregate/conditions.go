@@ -170,7 +170,7 @@ func waitingFor(g groups) string {
 	if len(g.removing) == 0 {
 		return "the app has left every member"
 	}
-	return "waiting for " + names(g.removing, 0) + "; " + g.removing[0].Cluster + ": " + g.removing[0].Message
+	return "waiting for " + names(g.removing, 0) + " to confirm that nothing is left; " + g.removing[0].Cluster + ": " + g.removing[0].Message
 }
 
 // names lists members, sorted and cut: "3 of 40: a, b, c". With total 0 it

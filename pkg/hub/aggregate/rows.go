@@ -123,7 +123,7 @@ func removing(row v1.PlacementRow, report Report, reported bool, m Member) v1.Pl
 	switch {
 	case !m.Exists || !m.Ready:
 		_, message := silence(row.Cluster, m)
-		row.Message = cut("waiting for "+row.Cluster+" to confirm the removal: "+message, longestMessage)
+		row.Message = cut("the removal is not confirmed: "+message, longestMessage)
 	case reported && report.Message != "":
 		row.Message = report.Message
 	}

@@ -77,7 +77,7 @@ func TestObservedPart(t *testing.T) {
 		{"removing", "it is not done", row(v1.PlacementRemoving), report(4, v1.Feedback{State: v1.FeedbackRemoving, Message: "finalizers"}), answers,
 			row(v1.PlacementRemoving, because("", "finalizers"))},
 		{"removing, silent", "the row waits and says for whom", row(v1.PlacementRemoving), nil, silent,
-			row(v1.PlacementRemoving, because("", "waiting for m to confirm the removal: no route to m"))},
+			row(v1.PlacementRemoving, because("", "the removal is not confirmed: no route to m"))},
 		{"stray, silent", "nothing was decided about it: it does not become a row that is wanted", row(v1.PlacementStray), nil, silent, row(v1.PlacementStray)},
 		{"stray, confirmed", "it is still there", row(v1.PlacementStray), &Report{Decision: 4, Stray: true}, answers, row(v1.PlacementStray)},
 	} {

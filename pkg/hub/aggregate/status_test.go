@@ -103,7 +103,7 @@ func TestConditions(t *testing.T) {
 		{"paused", "nothing is being done", Input{Rows: []v1.PlacementRow{pending}, Paused: true}, "TFFFF", v1.ReasonPending, ""},
 		{"kept, edited", "nor here", Input{Rows: []v1.PlacementRow{old}, PlacementReason: v1.ReasonSelectorInvalid, PlacementMessage: "bad"}, "FFFFT", v1.ReasonUpdating, ""},
 		{"paused and edited", "no member runs the spec that is shown", Input{Rows: []v1.PlacementRow{old}, Paused: true}, "TFFFF", v1.ReasonPaused, "missing on 1 of 1: m"},
-		{"deleting", "it waits for the member", Input{Rows: []v1.PlacementRow{removing}, Deleting: true, PlacementReason: v1.ReasonDeleting, PlacementMessage: "deleted"}, "FFTFF", v1.ReasonDeleting, "waiting for m; m: finalizers"},
+		{"deleting", "it waits for the member", Input{Rows: []v1.PlacementRow{removing}, Deleting: true, PlacementReason: v1.ReasonDeleting, PlacementMessage: "deleted"}, "FFTFF", v1.ReasonDeleting, "waiting for m to confirm that nothing is left; m: finalizers"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			if tt.in.PlacementReason == "" {
