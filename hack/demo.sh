@@ -40,7 +40,8 @@ watch_until_ready() {
     if [[ $(hub get myapp web -o 'jsonpath={.status.conditions[?(@.type=="Ready")].status}') == True ]]; then return 0; fi
     read -rt 0.2 <> <(:) || true
   done
-  echo "web is not Ready after $timeout_seconds s; see $dir/logs/hub-controller.log and $dir/logs/agent-us-1.log" >&2
+  echo "web is not Ready after $timeout_seconds s; see: kubectl --kubeconfig $dir/hub.kubeconfig get myapp web -o yaml" >&2
+  echo "The logs are in $dir/logs. To start over: make demo-down demo" >&2
   return 1
 }
 deadline=$((SECONDS + timeout_seconds))
@@ -64,7 +65,7 @@ cat <<EOT
   kubectl scale myapp web --replicas=5
   kubectl wait --for=condition=Ready myapp/web
   kubectl apply -f deploy/samples/selected.yaml        # only where region=eu
-  go run ./test/fleet partition us-1                   # cut a member off, then: heal us-1
+  go run ./test/fleet partition us-1                   # cut a member off: Unknown after 40 s; then: heal us-1
   kubectl get myapp web -o yaml                        # every decision, with its reason
   kubectl --kubeconfig $dir/us-1.kubeconfig get pods   # a member's own view
   make demo-down                                       # end it

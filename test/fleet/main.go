@@ -45,7 +45,7 @@ func newCommand() *cobra.Command {
 		downCommand(&dir),
 		statusCommand(&dir),
 		faultCommand(&dir, "crash", "Kill a cluster's API server (hub, a member) or a process (hub-controller, agent-NAME, ...)"),
-		faultCommand(&dir, "restart", "Start what was crashed, and wait until it is ready"),
+		faultCommand(&dir, "restart", "Start what was crashed, and wait until it answers (a hub waits up to 15 s more for the lease of its predecessor)"),
 		faultCommand(&dir, "partition", "Cut a cluster off from the hub and the agents: connections hang"),
 		faultCommand(&dir, "heal", "End a partition"),
 		logsCommand(&dir),

@@ -49,7 +49,8 @@ func readyOf(d *appsv1.Deployment) string {
 	if d.Spec.Replicas != nil {
 		want = *d.Spec.Replicas
 	}
-	return fmt.Sprintf("%d of %d pods ready, %d updated", d.Status.ReadyReplicas, want, d.Status.UpdatedReplicas)
+	return fmt.Sprintf("%d of %d pods ready, %d updated; to see why: kubectl get pods -n %s -l %s=%s on the member",
+		d.Status.ReadyReplicas, want, d.Status.UpdatedReplicas, d.Namespace, v1.LabelApp, d.Labels[v1.LabelApp])
 }
 
 func progressing(message string, observed *appsv1.Deployment) v1.Feedback {

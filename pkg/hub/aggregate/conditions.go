@@ -98,7 +98,7 @@ func applied(in Input, g groups) verdict {
 	case len(g.notUpdated) > 0:
 		return verdict{metav1.ConditionFalse, v1.ReasonUpdating, "the current revision and replicas are missing on " + names(g.notUpdated, len(g.wanted))}
 	default:
-		return verdict{metav1.ConditionTrue, v1.ReasonApplied, fmt.Sprintf("all %d members have the current revision and replicas", len(g.wanted))}
+		return verdict{metav1.ConditionTrue, v1.ReasonApplied, fmt.Sprintf("the current revision and replicas are on %d of %d members", len(g.wanted), len(g.wanted))}
 	}
 }
 
@@ -115,7 +115,7 @@ func progressing(in Input, g groups) verdict {
 	case len(g.wanted) == 0:
 		return verdict{metav1.ConditionFalse, in.PlacementReason, in.PlacementMessage}
 	case len(g.failed) > 0:
-		return verdict{metav1.ConditionFalse, v1.ReasonMemberFailed, details(g.failed, len(g.wanted))}
+		return verdict{metav1.ConditionFalse, v1.ReasonMemberFailed, "failed on " + details(g.failed, len(g.wanted))}
 	case len(g.unknown) > 0:
 		return verdict{metav1.ConditionFalse, v1.ReasonMemberUnknown, "waiting to hear from " + names(g.unknown, len(g.wanted))}
 	default:
@@ -130,7 +130,7 @@ func ready(in Input, g groups) verdict {
 	case len(g.wanted) == 0:
 		return verdict{metav1.ConditionFalse, in.PlacementReason, in.PlacementMessage}
 	case len(g.failed) > 0:
-		return verdict{metav1.ConditionFalse, v1.ReasonMemberFailed, details(g.failed, len(g.wanted))}
+		return verdict{metav1.ConditionFalse, v1.ReasonMemberFailed, "failed on " + details(g.failed, len(g.wanted))}
 	case len(g.notReady) > 0:
 		return verdict{metav1.ConditionFalse, reasonOf(g.notReady[0]), "not ready on " + names(g.notReady, len(g.wanted))}
 	case len(g.unknown) > 0:
@@ -142,7 +142,7 @@ func ready(in Input, g groups) verdict {
 		}
 		return verdict{metav1.ConditionFalse, reason, "the current revision and replicas are missing on " + names(g.notUpdated, len(g.wanted))}
 	default:
-		return verdict{metav1.ConditionTrue, v1.ReasonAllReady, fmt.Sprintf("ready on all %d members", len(g.wanted))}
+		return verdict{metav1.ConditionTrue, v1.ReasonAllReady, fmt.Sprintf("ready on %d of %d members", len(g.wanted), len(g.wanted))}
 	}
 }
 
@@ -160,7 +160,7 @@ func stalled(in Input, g groups) verdict {
 	case in.PlacementReason == v1.ReasonSelectorInvalid:
 		return verdict{metav1.ConditionTrue, v1.ReasonSelectorInvalid, in.PlacementMessage}
 	case len(g.refused) > 0:
-		return verdict{metav1.ConditionTrue, v1.ReasonMemberFailed, details(g.refused, len(g.wanted))}
+		return verdict{metav1.ConditionTrue, v1.ReasonMemberFailed, "refused by " + details(g.refused, len(g.wanted))}
 	default:
 		return verdict{metav1.ConditionFalse, v1.ReasonNoStall, "no member needs a person's help"}
 	}

@@ -93,7 +93,7 @@ func observe(row v1.PlacementRow, report Report, reported bool, m Member, now me
 	if state == v1.PlacementReady && report.ReadyReplicas < row.Replicas {
 		// The member's own Deployment asks for fewer pods than was decided.
 		state, reason = v1.PlacementProgressing, v1.ReasonPodsNotReady
-		message = fmt.Sprintf("%d of %d pods are ready, and the Deployment on %s asks for no more: somebody scaled it there", report.ReadyReplicas, row.Replicas, row.Cluster)
+		message = fmt.Sprintf("%d of %d pods are ready, and the Deployment on %s asks for no more: somebody scaled it there. Scale it back there, or change the MyApp", report.ReadyReplicas, row.Replicas, row.Cluster)
 	}
 	set(&row, state, now)
 	row.LastReportTime = nil

@@ -58,7 +58,7 @@ func TestObservedPart(t *testing.T) {
 			report(4, v1.Feedback{State: v1.FeedbackProgressing, Replicas: 2, ReadyReplicas: 1, Reason: v1.ReasonPodsNotReady, Message: "1 of 2"}), answers,
 			row(v1.PlacementProgressing, updated, moved, because(v1.ReasonPodsNotReady, "1 of 2"), func(r *v1.PlacementRow) { r.Updated, r.ReadyReplicas = false, 1 })},
 		{"scaled by hand", "ready is what was decided, not what somebody made of it", row(v1.PlacementReady, updated), report(4, v1.Feedback{State: v1.FeedbackReady, AppliedHash: "h", Replicas: 1, ReadyReplicas: 1}), answers,
-			row(v1.PlacementProgressing, updated, moved, because(v1.ReasonPodsNotReady, "1 of 2 pods are ready, and the Deployment on m asks for no more: somebody scaled it there"), func(r *v1.PlacementRow) { r.CurrentReplicas, r.ReadyReplicas = 1, 1 })},
+			row(v1.PlacementProgressing, updated, moved, because(v1.ReasonPodsNotReady, "1 of 2 pods are ready, and the Deployment on m asks for no more: somebody scaled it there. Scale it back there, or change the MyApp"), func(r *v1.PlacementRow) { r.CurrentReplicas, r.ReadyReplicas = 1, 1 })},
 		{"failed", "the member refuses", row(v1.PlacementPending), report(4, v1.Feedback{State: v1.FeedbackFailed, Reason: v1.ReasonForbidden, Message: "no"}), answers,
 			row(v1.PlacementFailed, moved, because(v1.ReasonForbidden, "no"))},
 		{"removed, but wanted", "it has not what it should have", row(v1.PlacementReady, updated), report(4, v1.Feedback{State: v1.FeedbackRemoved, Reason: v1.ReasonRemoved}), answers,

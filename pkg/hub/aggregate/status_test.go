@@ -87,8 +87,8 @@ func TestConditions(t *testing.T) {
 		ready        string // reason of Ready
 		says         string // in the message of Ready
 	}{
-		{"ready", "all is well", Input{Rows: []v1.PlacementRow{good, good}}, "TTFTF", v1.ReasonAllReady, "ready on all 2 members"},
-		{"leaving one", "losing a member makes no other less ready", Input{Rows: []v1.PlacementRow{good, removing}}, "TTTTF", v1.ReasonAllReady, "all 1 members"},
+		{"ready", "all is well", Input{Rows: []v1.PlacementRow{good, good}}, "TTFTF", v1.ReasonAllReady, "ready on 2 of 2 members"},
+		{"leaving one", "losing a member makes no other less ready", Input{Rows: []v1.PlacementRow{good, removing}}, "TTTTF", v1.ReasonAllReady, "1 of 1 members"},
 		{"stray", "nothing is wanted of a stray", Input{Rows: []v1.PlacementRow{good, row(v1.PlacementStray)}}, "TTFTF", v1.ReasonAllReady, ""},
 		{"pending", "one is not there yet", Input{Rows: []v1.PlacementRow{good, pending}}, "TFTFF", v1.ReasonPending, "1 of 2: m"},
 		{"unknown", "silence is neither ready nor not", Input{Rows: []v1.PlacementRow{good, unknown}}, "TTFUF", v1.ReasonMemberUnknown, "no answer from 1 of 2: m"},

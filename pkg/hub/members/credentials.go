@@ -27,7 +27,7 @@ type RefusedError struct {
 
 // Error returns the field and the remedy.
 func (e *RefusedError) Error() string {
-	return fmt.Sprintf("the kubeconfig is refused because of %s: %s", e.Field, e.Remedy)
+	return fmt.Sprintf("the kubeconfig is refused: %s: %s", e.Field, e.Remedy)
 }
 
 func refuse(field, remedy string) error { return &RefusedError{Field: field, Remedy: remedy} }

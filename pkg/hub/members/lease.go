@@ -67,7 +67,7 @@ func (h heartbeat) decide(member string, persisted *metav1.Condition, now time.T
 			"The agent has not reported yet: install it on the cluster with access to namespace "+v1.MailboxNamespace(member)+" of the hub."), 0
 	case left <= 0:
 		return condition(metav1.ConditionUnknown, v1.ReasonHeartbeatMissing,
-			"The agent has not renewed its Lease for 40 s: check the agent on the cluster and its way to the hub."), 0
+			"The agent has not renewed its Lease for 40 s: check the agent on the cluster, its way to the hub, and that the cluster's own API server answers it."), 0
 	case h.heard.IsZero():
 		return nil, left
 	}
