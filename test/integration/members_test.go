@@ -151,7 +151,7 @@ func TestPushCredentialLife(t *testing.T) {
 	}
 	for field, edit := range refused {
 		put(edited(t, good, edit))
-		memberIs(t, f, member, metav1.ConditionFalse, v1.ReasonCredentialRefused, "because of "+field+":")
+		memberIs(t, f, member, metav1.ConditionFalse, v1.ReasonCredentialRefused, "the kubeconfig is refused: "+field+":")
 	}
 	put(garbage)
 	memberIs(t, f, member, metav1.ConditionFalse, v1.ReasonCredentialRejected)
