@@ -72,6 +72,8 @@ const (
 	ReasonForbidden = "Forbidden"
 	// ReasonApplyError: a request to the member failed and is tried again.
 	ReasonApplyError = "ApplyError"
+	// ReasonUnreadable: the hub may not or cannot list what is on the member.
+	ReasonUnreadable = "Unreadable"
 	// ReasonTerminating: an object on the member is being deleted and is waited for.
 	ReasonTerminating = "Terminating"
 	// ReasonRemoving: objects of the app are being removed from the member.

@@ -26,6 +26,10 @@ import (
 // for one answer of one member at the most, and a member can hold only its slots.
 const workers = 128
 
+// unreadableAfter is how long the first sync of a member's cache may take before
+// its rows say so.
+const unreadableAfter = 10 * time.Second
+
 // Session is what delivery needs of a Push member's connection.
 type Session interface {
 	cluster.Cluster
@@ -103,7 +107,11 @@ func (c *Controller) serve(ctx context.Context, member string, session Session) 
 	case <-ctx.Done():
 		return
 	}
-	if err := c.watchMember(ctx, member, session); err != nil {
+	slow := time.AfterFunc(unreadableAfter, func() { c.explainUnreadable(member) })
+	err := c.watchMember(ctx, member, session)
+	slow.Stop()
+	if err != nil {
+		c.reconciler.gates.close(member, nil, func() {})
 		if ctx.Err() == nil {
 			log.Error(err, "Cannot watch the member")
 			session.Suspect()
@@ -122,6 +130,15 @@ func (c *Controller) serve(ctx context.Context, member string, session Session) 
 	<-ctx.Done()
 	// What it said before is not what it says when it is back.
 	c.reconciler.gates.close(member, l, func() { c.reconciler.Reports.silence(member) })
+}
+
+// explainUnreadable says in the rows of a member that its objects cannot be read.
+func (c *Controller) explainUnreadable(member string) {
+	note := "the member answers, but the hub has not been able to list its Deployments and Services: " +
+		"check that the rights of deploy/rbac/member-push.yaml are granted there"
+	for _, req := range c.reconciler.gates.explain(member, note) {
+		c.queue.Add(req)
+	}
 }
 
 // watchMember starts the informers the engine reads and waits for their sync.

@@ -1,6 +1,8 @@
 package delivery
 
 import (
+	"maps"
+	"slices"
 	"sync"
 
 	mcreconcile "sigs.k8s.io/multicluster-runtime/pkg/reconcile"
@@ -26,7 +28,9 @@ type gates struct {
 }
 
 type gate struct {
-	link   *link // nil while the member cannot be worked on
+	link *link // nil while the member cannot be worked on
+	// note says why a connected member cannot be worked on for so long.
+	note   string
 	busy   int
 	parked map[mcreconcile.Request]struct{}
 }
@@ -40,18 +44,28 @@ func (g *gates) at(member string) *gate {
 	return g.members[member]
 }
 
-// enter takes a slot of the request's member. Without one the request is parked
-// and nil is returned.
-func (g *gates) enter(req mcreconcile.Request) *link {
+// enter takes a slot of the request's member. Without one the request is parked,
+// and no link but the note about the member is returned.
+func (g *gates) enter(req mcreconcile.Request) (l *link, note string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	gate := g.at(string(req.ClusterName))
 	if gate.link == nil || gate.busy >= slotsPerMember {
 		gate.parked[req] = struct{}{}
-		return nil
+		return nil, gate.note
 	}
 	gate.busy++
-	return gate.link
+	return gate.link, ""
+}
+
+// explain notes why a member cannot be worked on, and returns the requests that
+// are parked for it, which stay so.
+func (g *gates) explain(member, note string) []mcreconcile.Request {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	gate := g.at(member)
+	gate.note = note
+	return slices.Collect(maps.Keys(gate.parked))
 }
 
 // leave gives the slot back and returns a parked request that may now be tried.
@@ -81,7 +95,7 @@ func (g *gates) open(member string, l *link) []mcreconcile.Request {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	gate := g.at(member)
-	gate.link = l
+	gate.link, gate.note = l, ""
 	parked := make([]mcreconcile.Request, 0, len(gate.parked))
 	for req := range gate.parked {
 		parked = append(parked, req)
@@ -100,6 +114,7 @@ func (g *gates) close(member string, l *link, ended func()) {
 		gate.link = nil
 		ended()
 	}
+	gate.note = ""
 	g.forgetIdle(member)
 }
 
@@ -130,7 +145,7 @@ func (g *gates) parked() int {
 
 // forgetIdle drops the entry of a member that holds nothing. The lock is held.
 func (g *gates) forgetIdle(member string) {
-	if gate := g.members[member]; gate.link == nil && gate.busy == 0 && len(gate.parked) == 0 {
+	if gate := g.members[member]; gate.link == nil && gate.note == "" && gate.busy == 0 && len(gate.parked) == 0 {
 		delete(g.members, member)
 	}
 }

@@ -15,9 +15,15 @@ func req(member string, i int) mcreconcile.Request {
 }
 
 // enterAll tries n requests and returns how many were let in.
+// try is enter without the note.
+func (g *gates) try(req mcreconcile.Request) *link {
+	l, _ := g.enter(req)
+	return l
+}
+
 func enterAll(g *gates, member string, n int) (admitted int) {
 	for i := range n {
-		if g.enter(req(member, i)) != nil {
+		if g.try(req(member, i)) != nil {
 			admitted++
 		}
 	}
@@ -31,12 +37,12 @@ func TestGateHasSlots(t *testing.T) {
 	if n := enterAll(g, "m", slotsPerMember+3); n != slotsPerMember || g.parked() != 3 {
 		t.Errorf("%d entered and %d are parked", n, g.parked())
 	}
-	if g.enter(req("other", 0)) == nil {
+	if g.try(req("other", 0)) == nil {
 		t.Error("one member that is full must not stop another")
 	}
 	for range 3 {
 		parked, ok := g.leave("m")
-		if !ok || g.enter(parked) == nil {
+		if !ok || g.try(parked) == nil {
 			t.Errorf("a slot that is given back must wake a parked request: %v %v", parked, ok)
 		}
 	}
@@ -54,12 +60,12 @@ func TestGateFollowsTheConnection(t *testing.T) {
 	if woken := g.open("m", first); len(woken) != 2 || g.parked() != 0 {
 		t.Errorf("a connection wakes all: %v", woken)
 	}
-	if g.enter(req("m", 0)) != first {
+	if g.try(req("m", 0)) != first {
 		t.Error("work is done over the connection of now")
 	}
 	g.open("m", second)
 	g.close("m", first, func() { t.Error("the end of an old connection says nothing of its successor") })
-	if g.enter(req("m", 1)) != second {
+	if g.try(req("m", 1)) != second {
 		t.Error("the end of an old connection must not close its successor")
 	}
 	ended := false
@@ -67,7 +73,7 @@ func TestGateFollowsTheConnection(t *testing.T) {
 	if !ended {
 		t.Error("whoever keeps what the member said must hear that it fell silent")
 	}
-	if g.enter(req("m", 2)) != nil {
+	if g.try(req("m", 2)) != nil {
 		t.Error("the connection has ended")
 	}
 	if woken, ok := g.leave("m"); ok {
@@ -97,14 +103,14 @@ func TestDroppedRequestPassesItsTurn(t *testing.T) {
 	}
 
 	enterAll(g, "m", slotsPerMember)
-	g.enter(req("m", 100))
-	g.enter(req("m", 101))
+	g.try(req("m", 100))
+	g.try(req("m", 101))
 	gone, _ := g.leave("m")
 	next, ok := g.drop(gone)
-	if !ok || next == gone || g.enter(next) == nil {
+	if !ok || next == gone || g.try(next) == nil {
 		t.Errorf("the slot of %v is free, but %d are parked", gone, g.parked())
 	}
-	g.enter(req("m", 102))
+	g.try(req("m", 102))
 	if again, ok := g.drop(req("m", 103)); ok {
 		t.Errorf("the member is full: %v would only be parked again", again)
 	}
@@ -182,7 +188,7 @@ func TestNoRequestIsLost(t *testing.T) {
 			}
 			return
 		}
-		if g.enter(r) == nil {
+		if g.try(r) == nil {
 			return
 		}
 		mu.Lock()
@@ -257,5 +263,28 @@ func TestNoRequestIsLost(t *testing.T) {
 		if gate.busy != 0 {
 			t.Errorf("%s has %d slots taken by nobody", member, gate.busy)
 		}
+	}
+}
+
+func TestGateExplainsItself(t *testing.T) {
+	g := newGates()
+	if l, note := g.enter(req("m", 0)); l != nil || note != "" {
+		t.Errorf("nothing is known of the member yet: %v, %q", l, note)
+	}
+	if parked := g.explain("m", "no rights"); len(parked) != 1 || g.parked() != 1 {
+		t.Errorf("who waits is to be told, and goes on waiting: %v", parked)
+	}
+	if l, note := g.enter(req("m", 1)); l != nil || note != "no rights" {
+		t.Errorf("who comes later is told as well: %v, %q", l, note)
+	}
+	l := &link{}
+	g.open("m", l)
+	if got, note := g.enter(req("m", 0)); got != l || note != "" {
+		t.Errorf("a member that can be worked on needs no note: %v, %q", got, note)
+	}
+	g.close("m", l, func() {})
+	g.leave("m")
+	if len(g.members) != 0 {
+		t.Errorf("a member that holds nothing is forgotten: %v", g.members)
 	}
 }

@@ -68,8 +68,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, req mcreconcile.Request) (re
 		}
 		return r.pull(ctx, o)
 	}
-	link := r.gates.enter(req)
+	link, note := r.gates.enter(req)
 	if link == nil {
+		r.explain(o, note)
 		return reconcile.Result{}, nil
 	}
 	defer func() {
@@ -149,6 +150,17 @@ func (r *Reconciler) confirmRemoval(ctx context.Context, o order) (*v1.MyApp, er
 		return nil, nil
 	}
 	return live, nil
+}
+
+// explain reports why nothing can be done on a member that answers.
+func (r *Reconciler) explain(o order, note string) {
+	if note == "" || o.row == nil || o.row.State == v1.PlacementStray {
+		return
+	}
+	feedback := r.lastFeedback(o)
+	feedback.State, feedback.AppliedHash = v1.FeedbackProgressing, ""
+	feedback.Reason, feedback.Message = v1.ReasonUnreadable, note
+	r.report(o, aggregate.Report{Feedback: feedback})
 }
 
 func (r *Reconciler) report(o order, report aggregate.Report) {
