@@ -20,23 +20,8 @@ func TestKillTheHub(t *testing.T) {
 	expect.Namespace(t, f, namespace)
 	w := &world{t: t, f: f, rng: rng, members: members, apps: map[string]int32{}}
 
-	const apps = 20
 	kills := times(5, 50)
-	for range kills {
-		killAt := time.Now().Add(time.Duration(rng.IntN(1500)) * time.Millisecond)
-		for time.Now().Before(killAt) {
-			w.step(apps)
-		}
-		if err := f.Hub().Kill(); err != nil {
-			t.Fatal(err)
-		}
-		for range rng.IntN(4) {
-			w.step(apps) // things also change while there is no hub
-		}
-		if err := f.Hub().Restart(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-	}
+	w.killing(f.Hub(), kills, 1500*time.Millisecond, 20)
 	started := time.Now()
 	w.converged(time.Minute)
 	t.Logf("%d kills, %d apps made, %d left; converged %s after the last start", kills, w.next, len(w.apps), time.Since(started).Round(time.Millisecond))
@@ -48,25 +33,32 @@ func TestKillTheAgent(t *testing.T) {
 	f := fleet.Start(t, fleet.Pull("pull-1"), labelled("pull-1"))
 	expect.Namespace(t, f, namespace)
 	w := &world{t: t, f: f, rng: rng, members: []string{"pull-1"}, apps: map[string]int32{}}
-	const apps = 10
 	kills := times(3, 20)
+	w.killing(f.Agent("pull-1"), kills, time.Second, 10)
+	w.converged(time.Minute)
+	t.Logf("%d kills, %d apps made, %d left", kills, w.next, len(w.apps))
+}
+
+// killing kills a process so many times, each after a random time of at most
+// longest in which things are done to at most apps apps. Things also change
+// while the process is gone.
+func (w *world) killing(p *fleet.Process, kills int, longest time.Duration, apps int) {
+	w.t.Helper()
 	for range kills {
-		killAt := time.Now().Add(time.Duration(rng.IntN(1000)) * time.Millisecond)
+		killAt := time.Now().Add(time.Duration(w.rng.Int64N(int64(longest))))
 		for time.Now().Before(killAt) {
 			w.step(apps)
 		}
-		if err := f.Agent("pull-1").Kill(); err != nil {
-			t.Fatal(err)
+		if err := p.Kill(); err != nil {
+			w.t.Fatal(err)
 		}
-		for range rng.IntN(4) {
+		for range w.rng.IntN(4) {
 			w.step(apps)
 		}
-		if err := f.Agent("pull-1").Restart(t.Context()); err != nil {
-			t.Fatal(err)
+		if err := p.Restart(w.t.Context()); err != nil {
+			w.t.Fatal(err)
 		}
 	}
-	w.converged(time.Minute)
-	t.Logf("%d kills, %d apps made, %d left", kills, w.next, len(w.apps))
 }
 
 func labelled(member string) fleet.Option {

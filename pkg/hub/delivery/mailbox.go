@@ -68,10 +68,7 @@ func (r *Reconciler) pullApply(ctx context.Context, o order, work *v1.Work) (rec
 		return reconcile.Result{}, nil
 	}
 	if o.held() {
-		feedback := r.lastFeedback(o)
-		feedback.State, feedback.AppliedHash = v1.FeedbackProgressing, ""
-		feedback.Reason, feedback.Message = v1.ReasonPaused, "the mailbox is not as wanted: spec.paused is true"
-		r.report(o, aggregate.Report{Feedback: feedback})
+		r.unfinished(o, v1.FeedbackProgressing, v1.ReasonPaused, "the mailbox is not as wanted: spec.paused is true")
 		return reconcile.Result{}, nil
 	}
 	spec := v1.WorkSpec{State: v1.WorkPresent, ContentHash: hash, DeletionPolicy: o.app.Spec.DeletionPolicy}
@@ -150,10 +147,7 @@ func (r *Reconciler) writeWork(ctx context.Context, o order, work *v1.Work, spec
 	if spec.State == v1.WorkRemoved {
 		state, reason = v1.FeedbackRemoving, v1.ReasonRemoving
 	}
-	feedback := r.lastFeedback(o)
-	feedback.State, feedback.AppliedHash = state, ""
-	feedback.Reason, feedback.Message = reason, "in the mailbox; the agent has not taken it up yet"
-	r.report(o, aggregate.Report{Feedback: feedback})
+	r.unfinished(o, state, reason, "in the mailbox; the agent has not taken it up yet")
 	return reconcile.Result{}, nil
 }
 

@@ -52,20 +52,6 @@ func (r *Reconciler) pushApply(ctx context.Context, o order, engine *apply.Engin
 	return reconcile.Result{RequeueAfter: apply.RetryAfter(set)}, nil
 }
 
-// failed reports an error that will be tried again, and returns it.
-func (r *Reconciler) failed(o order, err error) error {
-	r.report(o, aggregate.Report{Feedback: apply.ErrorFeedback(r.lastFeedback(o), err)})
-	return err
-}
-
-// lastFeedback is what the member last said, or what the row keeps of it.
-func (r *Reconciler) lastFeedback(o order) v1.Feedback {
-	if last, ok := r.Reports.get(o.app.UID, o.member); ok {
-		return last.Feedback
-	}
-	return v1.Feedback{Replicas: o.row.CurrentReplicas, ReadyReplicas: o.row.ReadyReplicas}
-}
-
 func (r *Reconciler) pushRemoval(ctx context.Context, o order, engine *apply.Engine) (reconcile.Result, error) {
 	if r.removed(o) || o.held() {
 		return reconcile.Result{}, nil

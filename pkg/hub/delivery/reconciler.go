@@ -157,10 +157,30 @@ func (r *Reconciler) explain(o order, note string) {
 	if note == "" || o.row == nil || o.row.State == v1.PlacementStray {
 		return
 	}
+	r.unfinished(o, v1.FeedbackProgressing, v1.ReasonUnreadable, note)
+}
+
+// unfinished reports what the order still waits for. What the member last said
+// of its pods stays known.
+func (r *Reconciler) unfinished(o order, state v1.FeedbackState, reason, message string) {
 	feedback := r.lastFeedback(o)
-	feedback.State, feedback.AppliedHash = v1.FeedbackProgressing, ""
-	feedback.Reason, feedback.Message = v1.ReasonUnreadable, note
+	feedback.State, feedback.AppliedHash = state, ""
+	feedback.Reason, feedback.Message = reason, message
 	r.report(o, aggregate.Report{Feedback: feedback})
+}
+
+// failed reports an error that will be tried again, and returns it.
+func (r *Reconciler) failed(o order, err error) error {
+	r.report(o, aggregate.Report{Feedback: apply.ErrorFeedback(r.lastFeedback(o), err)})
+	return err
+}
+
+// lastFeedback is what the member last said, or what the row keeps of it.
+func (r *Reconciler) lastFeedback(o order) v1.Feedback {
+	if last, ok := r.Reports.get(o.app.UID, o.member); ok {
+		return last.Feedback
+	}
+	return v1.Feedback{Replicas: o.row.CurrentReplicas, ReadyReplicas: o.row.ReadyReplicas}
 }
 
 func (r *Reconciler) report(o order, report aggregate.Report) {
