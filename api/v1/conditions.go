@@ -7,21 +7,27 @@ const (
 	// ConditionApplied is True when every chosen member has confirmed the
 	// current revision and replicas.
 	ConditionApplied = "Applied"
+	// ConditionAvailable is True when at least one pod is ready on every chosen
+	// member that is to run any.
+	ConditionAvailable = "Available"
+	// ConditionHeld is True while the hub changes nothing for the app, because it
+	// found that it is older than what the members have. Abnormal-True.
+	ConditionHeld = "Held"
 	// ConditionProgressing is True while the hub works towards the spec.
 	ConditionProgressing = "Progressing"
 	// ConditionReady is True when every chosen member is ready with the current
 	// revision, and no member is unknown. It is also the condition of a
 	// MemberCluster that answers.
 	ConditionReady = "Ready"
-	// ConditionStalled is True when a member refuses the app and only a change
-	// by a person can help. Abnormal-True.
+	// ConditionStalled is True when only a change by a person can help: the spec
+	// is not valid, or a member refuses what it says. Abnormal-True.
 	ConditionStalled = "Stalled"
 )
 
 // AppConditions is the complete set of condition types of a MyApp, in the
 // order in which they are shown.
 func AppConditions() []string {
-	return []string{ConditionScheduled, ConditionApplied, ConditionProgressing, ConditionReady, ConditionStalled}
+	return []string{ConditionScheduled, ConditionApplied, ConditionAvailable, ConditionProgressing, ConditionHeld, ConditionStalled, ConditionReady}
 }
 
 // Reasons of MyApp conditions and placement rows.
@@ -36,6 +42,9 @@ const (
 	ReasonNoneReady = "NoReadyMember"
 	// ReasonSelectorInvalid: the label selector cannot be understood.
 	ReasonSelectorInvalid = "SelectorInvalid"
+	// ReasonSpecInvalid: the spec was admitted but is not valid; members keep
+	// what they have.
+	ReasonSpecInvalid = "SpecInvalid"
 
 	// ReasonPending: recorded; not yet on the member.
 	ReasonPending = "Pending"
@@ -76,6 +85,39 @@ const (
 	ReasonUnreadable = "Unreadable"
 	// ReasonTerminating: an object on the member is being deleted and is waited for.
 	ReasonTerminating = "Terminating"
+	// ReasonDrifted: somebody changed objects of the app on the member, and
+	// spec.drift says to report it.
+	ReasonDrifted = "Drifted"
+	// ReasonContested: somebody changes objects of the app back each time they
+	// are corrected.
+	ReasonContested = "DriftContested"
+	// ReasonConflict: somebody else owns a field that the app sets, and
+	// spec.drift says to report it.
+	ReasonConflict = "FieldConflict"
+	// ReasonKindMissing: the member does not serve a kind of the app's objects.
+	ReasonKindMissing = "KindNotServed"
+	// ReasonNotPermitted: an object is of a kind or in a place that an app may not use.
+	ReasonNotPermitted = "NotPermitted"
+	// ReasonSecretMissing: a Secret that the app refers to is not there to be copied.
+	ReasonSecretMissing = "SecretMissing"
+	// ReasonRenderError: the app cannot be rendered for the member.
+	ReasonRenderError = "RenderError"
+	// ReasonObjectsNotReady: applied; objects other than the Deployment are not ready.
+	ReasonObjectsNotReady = "ObjectsNotReady"
+	// ReasonObjectFailed: an object other than the Deployment has failed.
+	ReasonObjectFailed = "ObjectFailed"
+	// ReasonHubRestored: the hub is older than what the member has, as after a
+	// restore from a backup.
+	ReasonHubRestored = "HubRestored"
+	// ReasonHubReplaced: the member has the app from another hub that knew the
+	// member by the same name.
+	ReasonHubReplaced = "HubReplaced"
+	// ReasonNotHeld: nothing holds the app.
+	ReasonNotHeld = "NotHeld"
+	// ReasonAvailable: at least one pod is ready everywhere.
+	ReasonAvailable = "PodsAvailable"
+	// ReasonUnavailable: no pod is ready on a member.
+	ReasonUnavailable = "NoPodReady"
 	// ReasonRemoving: objects of the app are being removed from the member.
 	ReasonRemoving = "Removing"
 	// ReasonRemoved: nothing of the app is left on the member.

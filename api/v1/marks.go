@@ -29,6 +29,31 @@ const (
 	// AnnotationAppGeneration is the generation of the MyApp when the object was last written.
 	AnnotationAppGeneration = "example.com/app-generation"
 
+	// AnnotationAppSpecHash is the hash of the MyApp's spec at that generation.
+	AnnotationAppSpecHash = "example.com/app-spec-hash"
+	// AnnotationHubEpoch is the hub's epoch when the object was last written.
+	AnnotationHubEpoch = "example.com/hub-epoch"
+	// AnnotationHubVersion is the resourceVersion of the MyApp when the object
+	// was last written: the hub had got that far.
+	AnnotationHubVersion = "example.com/hub-version"
+	// AnnotationKeptReplicas is on a Deployment that was written with the number of
+	// replicas that it had, not with that of its content hash.
+	AnnotationKeptReplicas = "example.com/kept-replicas"
+	// AnnotationConfigHash is the hash of spec.config, on pods.
+	AnnotationConfigHash = "example.com/config-hash"
+
+	// LabelPropagate with the value "true" lets a Secret on the hub be copied to
+	// members by apps in its namespace.
+	LabelPropagate = "example.com/propagate"
+
+	// AnnotationForceRemove on a MyApp that is being deleted names members, with
+	// commas between them, that are not waited for any longer. What is left of
+	// the app on them is left there.
+	AnnotationForceRemove = "example.com/force-remove"
+	// AnnotationRelease with the value "true" on the hub's identity, a ConfigMap,
+	// releases a hub that holds: what it has then is what members are to have.
+	AnnotationRelease = "example.com/release"
+
 	// Finalizer keeps a MyApp until every member has confirmed its removal.
 	Finalizer = "example.com/placed-on-members"
 
@@ -47,6 +72,9 @@ const (
 	HeartbeatDuration = 40 * time.Second
 	// AgentClusterRole is the ClusterRole on the hub that is bound in each mailbox.
 	AgentClusterRole = "myapp-hub-agent"
+	// HubMailboxRole is the ClusterRole that the hub binds to itself in each
+	// mailbox, to write Secrets there.
+	HubMailboxRole = "myapp-hub-mailbox"
 )
 
 // MailboxNamespace is the namespace on the hub that holds a member's Works.

@@ -49,7 +49,20 @@ type MemberClusterSpec struct {
 	// Default: none. Example: {name: eu-1-kubeconfig}
 	// +optional
 	KubeconfigSecretRef *SecretKeyRef `json:"kubeconfigSecretRef,omitempty"`
+	// Properties are facts about the cluster that apps may use, as
+	// $(cluster.properties.KEY), in images, environment variables and patches.
+	// Unlike labels their values may be any text.
+	// Default: none. Example: {domain: eu-1.example.com}
+	// +optional
+	// +kubebuilder:validation:MaxProperties=64
+	// +kubebuilder:validation:XValidation:rule="self.all(k, !format.qualifiedName().validate(k).hasValue())",message="a key is not a property's name: use at most 63 letters, digits, '-', '_' and '.', with an optional DNS prefix and '/'"
+	Properties map[string]PropertyValue `json:"properties,omitempty"`
 }
+
+// PropertyValue is the value of a property of a cluster.
+//
+// +kubebuilder:validation:MaxLength=1024
+type PropertyValue string
 
 // Mode is how workloads get to a member.
 //

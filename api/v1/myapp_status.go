@@ -16,7 +16,8 @@ type MyAppStatus struct {
 	// +optional
 	Summary *Summary `json:"summary,omitempty"`
 	// Replicas is, in the unit of spec.replicas, what every member has at
-	// least: the fewest pods the app has on one of its members.
+	// least: the fewest pods on one of the members whose number no override
+	// changes, 0 if there is none; with autoscaling the fewest on any member.
 	// The scale subresource shows it.
 	// +optional
 	Replicas int32 `json:"replicas"`
@@ -29,7 +30,8 @@ type MyAppStatus struct {
 	// +optional
 	// +listType=atomic
 	Placements []PlacementRow `json:"placements,omitempty"`
-	// Conditions are Scheduled, Applied, Progressing, Ready and Stalled.
+	// Conditions are Scheduled, Applied, Available, Progressing, Held, Stalled
+	// and Ready.
 	// +optional
 	// +listType=map
 	// +listMapKey=type

@@ -3,6 +3,7 @@ package v1
 import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/intstr"
 )
 
@@ -49,7 +50,7 @@ type MyAppSpec struct {
 	Image string `json:"image"`
 
 	// Replicas is the number of pods on each member. `kubectl scale` changes it.
-	// A change does not start a new revision.
+	// A change does not start a new revision. With autoscaling it is not used.
 	// Default: 1. Example: 3
 	// +optional
 	// +default=1
@@ -67,8 +68,10 @@ type MyAppSpec struct {
 	Ports []Port `json:"ports,omitempty"`
 
 	// Env are environment variables of the container, as in a Pod.
-	// References to ConfigMaps and Secrets are to objects in the app's
-	// namespace on the member.
+	// A ConfigMap it refers to must exist in the app's namespace on the member;
+	// a Secret in the app's namespace on the hub, see localSecrets. In a value
+	// and in spec.image, $(cluster.name), $(cluster.labels.KEY) and
+	// $(cluster.properties.KEY) stand for what the MemberCluster says.
 	// Default: none. Example: [{name: LOG_LEVEL, value: debug}]
 	// +optional
 	// +listType=map
@@ -80,8 +83,9 @@ type MyAppSpec struct {
 	// +kubebuilder:validation:XValidation:rule="self.all(e, [e.?valueFrom.?configMapKeyRef.?name, e.?valueFrom.?configMapKeyRef.?key, e.?valueFrom.?secretKeyRef.?name, e.?valueFrom.?secretKeyRef.?key].all(n, n.orValue('-') != ''))",message="configMapKeyRef and secretKeyRef need a name and a key: name the object on the member and the key in it"
 	Env []corev1.EnvVar `json:"env,omitempty"`
 
-	// EnvFrom takes environment variables from ConfigMaps and Secrets in the
-	// app's namespace on the member, as in a Pod. They must exist there.
+	// EnvFrom takes environment variables from ConfigMaps and Secrets, as in a
+	// Pod. A ConfigMap must exist in the app's namespace on the member; a Secret
+	// in the app's namespace on the hub, see localSecrets.
 	// Default: none. Example: [{configMapRef: {name: web-settings}}]
 	// +optional
 	// +listType=atomic
@@ -124,10 +128,109 @@ type MyAppSpec struct {
 	// +optional
 	Service *Service `json:"service,omitempty"`
 
+	// Config are files for the app: each key is a file in configMountPath of the
+	// app's container, from a ConfigMap with the app's name. A change rolls the
+	// pods. Default: none. Example: {app.yaml: "logLevel: debug"}
+	// +optional
+	// +kubebuilder:validation:MaxProperties=64
+	// +kubebuilder:validation:XValidation:rule="self.all(k, size(k) <= 253 && k.matches('^[-._a-zA-Z0-9]+$') && !(k in ['.', '..']))",message="a key of config is the name of a file: use at most 253 letters, digits, '-', '_' and '.'"
+	Config map[string]ConfigValue `json:"config,omitempty"`
+
+	// ConfigMountPath is the directory of the files of config.
+	// Default: /etc/config. Example: /etc/web
+	// +optional
+	// +kubebuilder:validation:MaxLength=512
+	// +kubebuilder:validation:XValidation:rule="self.startsWith('/') && size(self) > 1 && !self.contains(':')",message="configMountPath is an absolute directory without ':', and not the root: for example /etc/web"
+	ConfigMountPath string `json:"configMountPath,omitempty"`
+
+	// LocalSecrets are the names of Secrets that every member has itself, in the
+	// app's namespace. Any other Secret that the app's pods refer to is copied
+	// from the app's namespace on the hub, where it must exist and carry the
+	// label example.com/propagate: "true"; the copy on a member is named
+	// APP.SECRET and is kept in step.
+	// Default: none. Example: [db-credentials]
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=64
+	// +kubebuilder:validation:items:MaxLength=253
+	LocalSecrets []string `json:"localSecrets,omitempty"`
+
+	// Sidecars are further containers of every pod.
+	// Default: none. Example: [{name: proxy, image: registry.example.com/proxy:2.1}]
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=8
+	Sidecars []Sidecar `json:"sidecars,omitempty"`
+
+	// PodTemplate is a strategic merge patch on the pod template that the other
+	// fields make, for what they do not offer. It is a partial PodTemplateSpec;
+	// containers, volumes and the like merge by name. A field that a pod
+	// template does not have is refused.
+	// Default: none. Example: {spec: {priorityClassName: high, terminationGracePeriodSeconds: 60}}
+	// +optional
+	// +kubebuilder:pruning:PreserveUnknownFields
+	PodTemplate *runtime.RawExtension `json:"podTemplate,omitempty"`
+
+	// ServiceAccount makes a ServiceAccount with the app's name, under which the
+	// pods run. Default: the namespace's default. Example: {}
+	// +optional
+	ServiceAccount *ServiceAccount `json:"serviceAccount,omitempty"`
+
+	// Autoscaling makes a HorizontalPodAutoscaler on each member; replicas is
+	// then not used. Default: none.
+	// Example: {minReplicas: 2, maxReplicas: 20, targetCPUUtilization: 70}
+	// +optional
+	Autoscaling *Autoscaling `json:"autoscaling,omitempty"`
+
+	// Disruption makes a PodDisruptionBudget on each member.
+	// Default: none. Example: {minAvailable: 1}
+	// +optional
+	Disruption *Disruption `json:"disruption,omitempty"`
+
+	// Manifests are further objects that belong to the app, of any namespaced
+	// kind but Secret, in the app's namespace. Members must serve the kind and
+	// let the hub or the agent write it.
+	// Default: none. Example: [{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {name: web}, spec: {podSelector: {}}}]
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=64
+	// +kubebuilder:pruning:PreserveUnknownFields
+	Manifests []runtime.RawExtension `json:"manifests,omitempty"`
+
 	// Placement says which members run the app.
 	// Default: every ready member.
 	// +optional
 	Placement *Placement `json:"placement,omitempty"`
+
+	// Overrides change the app on some members, in their order; the later wins.
+	// Default: none. Example: [{clusterNames: [eu-1], image: {registry: mirror.eu.example.com}}]
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=16
+	Overrides []Override `json:"overrides,omitempty"`
+
+	// Drift says what happens when somebody changes the app's objects on a
+	// member. Default: {mode: Correct}. Example: {mode: Report}
+	// +optional
+	Drift *Drift `json:"drift,omitempty"`
+
+	// Adoption says what happens with an object that exists on a member before
+	// the app is put there: Never leaves and reports it, IfIdentical takes it if
+	// nothing but marks would change, Always takes it and changes it as needed.
+	// Objects of another app are never taken.
+	// Default: Never. Example: IfIdentical
+	// +optional
+	// +default="Never"
+	Adoption AdoptionPolicy `json:"adoption,omitempty"`
+
+	// HealthRules say when objects of manifests are healthy, for kinds whose
+	// status follows no convention.
+	// Default: none. Example: [{group: example.org, kind: Database, ready: object.status.phase == "Running"}]
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=16
+	HealthRules []HealthRule `json:"healthRules,omitempty"`
 
 	// DeletionPolicy says what happens to the app's objects on a member that
 	// the app leaves, because the MyApp is deleted or the member is no longer
@@ -316,7 +419,7 @@ type ClusterSelectorRequirement struct {
 	// Values for In and NotIn. Example: [eu, us]
 	// +optional
 	// +listType=atomic
-	// +kubebuilder:validation:MaxItems=64
+	// +kubebuilder:validation:MaxItems=32
 	// +kubebuilder:validation:XValidation:rule="self.all(v, !format.labelValue().validate(v).hasValue())",message="a value is not a label value: use at most 63 letters, digits, '-', '_' and '.'"
 	Values []LabelValue `json:"values,omitempty"`
 }

@@ -56,6 +56,10 @@ type WorkSpec struct {
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	HubID string `json:"hubID"`
+	// HubEpoch counts the times the hub was released after it had been restored
+	// from a backup. An order of a lower epoch is older.
+	// +optional
+	HubEpoch int64 `json:"hubEpoch,omitempty"`
 	// App is the MyApp on the hub.
 	// +required
 	App AppReference `json:"app"`
@@ -71,6 +75,15 @@ type WorkSpec struct {
 	// +kubebuilder:validation:MaxItems=100
 	// +kubebuilder:pruning:PreserveUnknownFields
 	Manifests []runtime.RawExtension `json:"manifests,omitempty"`
+	// Secrets say where the content of the Secrets among the manifests is.
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=100
+	Secrets []WorkSecret `json:"secrets,omitempty"`
+	// Policies say how to treat what is found on the cluster.
+	// +optional
+	Policies Policies `json:"policies,omitempty,omitzero"`
 }
 
 // AppReference is a MyApp on the hub.
@@ -83,6 +96,34 @@ type AppReference struct {
 	UID types.UID `json:"uid"`
 	// Generation of the MyApp when the order was given.
 	Generation int64 `json:"generation"`
+	// SpecHash is the hash of the MyApp's spec at that generation.
+	// +optional
+	// +kubebuilder:validation:MaxLength=64
+	SpecHash string `json:"specHash,omitempty"`
+}
+
+// Policies say how the engine is to treat what it finds on the cluster.
+type Policies struct {
+	// Drift says what happens when somebody changes an object.
+	// +optional
+	Drift Drift `json:"drift,omitempty,omitzero"`
+	// Adoption says what happens with objects that exist already.
+	// +optional
+	Adoption AdoptionPolicy `json:"adoption,omitempty"`
+	// HealthRules say when objects are healthy.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=16
+	HealthRules []HealthRule `json:"healthRules,omitempty"`
+}
+
+// WorkSecret is a Secret of the app. Its content is not in the Work but in a
+// Secret of the mailbox.
+type WorkSecret struct {
+	// Name of the Secret on the cluster, which is one of the manifests.
+	Name string `json:"name"`
+	// MailboxName is the name of the Secret in the mailbox that has the content.
+	MailboxName string `json:"mailboxName"`
 }
 
 // WorkStatus is what the agent reports.
@@ -90,6 +131,12 @@ type WorkStatus struct {
 	// ObservedGeneration is the metadata.generation of the Work this report is about.
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+	// Sequence counts the reports about this Work.
+	// +optional
+	Sequence int64 `json:"sequence,omitempty"`
+	// ObservedTime is when the report was made, by the agent's clock.
+	// +optional
+	ObservedTime metav1.Time `json:"observedTime,omitempty,omitzero"`
 	// Feedback is how the app is doing on the cluster.
 	Feedback `json:",inline"`
 }
