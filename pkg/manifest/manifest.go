@@ -11,6 +11,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strconv"
+	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -26,8 +27,65 @@ type Manifest struct {
 	Namespace, Name string
 	// Hash is the hash of the content, the value of v1.AnnotationContentHash.
 	Hash string
-	// Raw is the object as JSON, stamped with the hash and the app's generation.
+	// Raw is the object as JSON, stamped with the hash and the Stamp.
 	Raw []byte
+}
+
+// Stamp says how far the hub and the app were when an object was written. It is
+// not part of an object's content: an edit that changes no object writes none.
+type Stamp struct {
+	// Epoch is the hub's epoch.
+	Epoch int64
+	// Generation and SpecHash are the MyApp's.
+	Generation int64
+	SpecHash   string
+	// HubVersion is the resourceVersion of the MyApp.
+	HubVersion string
+}
+
+func (s Stamp) annotate(annotations map[string]any) {
+	annotations[v1.AnnotationAppGeneration] = strconv.FormatInt(s.Generation, 10)
+	annotations[v1.AnnotationHubEpoch] = strconv.FormatInt(s.Epoch, 10)
+	annotations[v1.AnnotationAppSpecHash] = s.SpecHash
+	annotations[v1.AnnotationHubVersion] = s.HubVersion
+}
+
+func stampKeys() []string {
+	return []string{v1.AnnotationAppGeneration, v1.AnnotationHubEpoch, v1.AnnotationAppSpecHash, v1.AnnotationHubVersion}
+}
+
+// StampOf reads the stamp of an object on a member. What is missing or not
+// readable is zero: the object is older than anything.
+func StampOf(annotations map[string]string) Stamp {
+	generation, _ := strconv.ParseInt(annotations[v1.AnnotationAppGeneration], 10, 64)
+	epoch, _ := strconv.ParseInt(annotations[v1.AnnotationHubEpoch], 10, 64)
+	return Stamp{
+		Epoch: epoch, Generation: generation,
+		SpecHash: annotations[v1.AnnotationAppSpecHash], HubVersion: annotations[v1.AnnotationHubVersion],
+	}
+}
+
+// Newer is true when an object that carries stamp s was written by a hub that
+// had got further than the one that stamps with ours. A spec of the same
+// generation with another hash was written in another history, which counts as
+// newer too.
+func (s Stamp) Newer(ours Stamp) bool {
+	switch {
+	case s.Epoch != ours.Epoch:
+		return s.Epoch > ours.Epoch
+	case s.Generation != ours.Generation:
+		return s.Generation > ours.Generation
+	default:
+		return s.SpecHash != ours.SpecHash && sameSchema(s.SpecHash, ours.SpecHash)
+	}
+}
+
+// sameSchema is true for two hashes of specs, SCHEMA-HASH, that were made with the
+// same schema.
+func sameSchema(a, b string) bool {
+	ofA, _, okA := strings.Cut(a, "-")
+	ofB, _, okB := strings.Cut(b, "-")
+	return okA && okB && ofA == ofB
 }
 
 // String names the object for a person: "Deployment shop/web".
@@ -35,10 +93,8 @@ func (m Manifest) String() string {
 	return m.GVK.Kind + " " + m.Namespace + "/" + m.Name
 }
 
-// New hashes an object and stamps it with the hash and the generation of its
-// app. The generation is not part of the hash, so that an edit which changes no
-// object writes none. The object is changed in place.
-func New(object map[string]any, generation int64) (Manifest, error) {
+// New hashes an object and stamps it. The object is changed in place.
+func New(object map[string]any, stamp Stamp) (Manifest, error) {
 	content, err := json.Marshal(object)
 	if err != nil {
 		return Manifest{}, fmt.Errorf("encoding object: %w", err)
@@ -53,7 +109,7 @@ func New(object map[string]any, generation int64) (Manifest, error) {
 		metadata["annotations"] = annotations
 	}
 	annotations[v1.AnnotationContentHash] = Hash(content)
-	annotations[v1.AnnotationAppGeneration] = strconv.FormatInt(generation, 10)
+	stamp.annotate(annotations)
 	raw, err := json.Marshal(object)
 	if err != nil {
 		return Manifest{}, fmt.Errorf("encoding stamped object: %w", err)
@@ -81,10 +137,15 @@ func Parse(raw []byte) (Manifest, error) {
 	return m, nil
 }
 
-// SetHash is the hash of a list of manifests, in its order.
+// SetHash is the hash of a list of manifests, in its order. Of a Secret only the
+// identity is in it: hashes of sets are shown to people who may not read Secrets.
 func SetHash(manifests []Manifest) string {
 	h := sha256.New()
 	for _, m := range manifests {
+		if m.IsSecret() {
+			h.Write([]byte(m.String()))
+			continue
+		}
 		h.Write([]byte(m.Hash))
 	}
 	return short(h.Sum(nil))

@@ -23,7 +23,7 @@ func object(name, value string) map[string]any {
 
 func mustNew(t testing.TB, o map[string]any, generation int64) Manifest {
 	t.Helper()
-	m, err := New(o, generation)
+	m, err := New(o, Stamp{Generation: generation})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -44,11 +44,11 @@ func TestNew(t *testing.T) {
 	if err := json.Unmarshal(m.Raw, &decoded); err != nil {
 		t.Fatal(err)
 	}
-	want := map[string]string{"mine": "kept", v1.AnnotationContentHash: m.Hash, v1.AnnotationAppGeneration: "7"}
+	want := map[string]string{"mine": "kept", v1.AnnotationContentHash: m.Hash, v1.AnnotationAppGeneration: "7", v1.AnnotationHubEpoch: "0", v1.AnnotationAppSpecHash: "", v1.AnnotationHubVersion: ""}
 	if diff := cmp.Diff(want, decoded.Metadata.Annotations); diff != "" {
 		t.Errorf("annotations (-want +got):\n%s", diff)
 	}
-	if _, err := New(map[string]any{"kind": "ConfigMap"}, 1); err == nil {
+	if _, err := New(map[string]any{"kind": "ConfigMap"}, Stamp{}); err == nil {
 		t.Error("an object without metadata has no identity and must be refused")
 	}
 }
@@ -117,11 +117,11 @@ func TestRoundTrip(t *testing.T) {
 		name := rapid.StringMatching(`[a-z][a-z0-9-]{0,20}`).Draw(t, "name")
 		value := rapid.String().Draw(t, "value")
 		generation := rapid.Int64().Draw(t, "generation")
-		m, err := New(object(name, value), generation)
+		m, err := New(object(name, value), Stamp{Generation: generation})
 		if err != nil {
 			t.Fatal(err)
 		}
-		again, err := New(object(name, value), generation)
+		again, err := New(object(name, value), Stamp{Generation: generation})
 		if err != nil || !bytes.Equal(m.Raw, again.Raw) {
 			t.Fatalf("not deterministic: %s and %s (%v)", m.Raw, again.Raw, err)
 		}

@@ -1,9 +1,3 @@
-// Package health says how the workload of an app is doing, from the object as
-// the cluster shows it.
-//
-// It is pure. It judges with kstatus, as kubectl, Flux and Argo CD users know
-// it, and adds the one rule that an engine needs: an object that does not yet
-// carry the content that was applied says nothing about that content.
 package health
 
 import (
@@ -11,22 +5,29 @@ import (
 
 	"github.com/fluxcd/cli-utils/pkg/kstatus/status"
 	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 
 	v1 "github.com/example/myapp-hub/api/v1"
 )
 
+// notShown is said of an object that does not carry the applied content yet.
+const notShown = "applied; waiting for the cluster to show it"
+
 // Deployment is the feedback for an applied Deployment. observed is the object
 // as the watch shows it, nil if it does not show it yet; wantHash is the content
 // hash that was applied.
+//
+// Of the spec it reads replicas and, if it is there, progressDeadlineSeconds;
+// of the status all but collisionCount.
 func Deployment(observed *appsv1.Deployment, wantHash string) v1.Feedback {
 	if observed == nil || observed.Annotations[v1.AnnotationContentHash] != wantHash {
-		return progressing("applied; waiting for the cluster to show it", observed)
+		return progressing(notShown, observed)
 	}
-	result, err := compute(observed)
+	result, err := computeDeployment(observed)
 	if err != nil {
-		return progressing("its state cannot be read: "+err.Error(), observed)
+		return progressing("its state cannot be read: "+short(err.Error(), messageRunes), observed)
 	}
 	switch result.Status {
 	case status.CurrentStatus:
@@ -34,14 +35,25 @@ func Deployment(observed *appsv1.Deployment, wantHash string) v1.Feedback {
 	case status.FailedStatus:
 		f := feedback(v1.FeedbackFailed, observed)
 		f.Reason, f.Message = v1.ReasonDeploymentFailed, result.Message
+		if cause := refusedPods(observed); cause != "" {
+			f.Message += "; " + cause
+		}
 		return f
 	case status.TerminatingStatus:
 		f := feedback(v1.FeedbackProgressing, observed)
-		f.Reason, f.Message = v1.ReasonTerminating, fmt.Sprintf("Deployment %s is being deleted by someone; it is made again once it is gone", observed.Name)
+		f.Reason, f.Message = v1.ReasonTerminating, terminating("Deployment "+observed.Name)
 		return f
 	default:
-		return progressing(readyOf(observed), observed)
+		message := readyOf(observed)
+		if cause := refusedPods(observed); cause != "" {
+			message = cause + "; " + message
+		}
+		return progressing(message, observed)
 	}
+}
+
+func terminating(object string) string {
+	return object + " is being deleted by someone; it is made again once it is gone"
 }
 
 func readyOf(d *appsv1.Deployment) string {
@@ -51,6 +63,22 @@ func readyOf(d *appsv1.Deployment) string {
 	}
 	return fmt.Sprintf("%d of %d pods ready, %d updated; to see why: kubectl get pods -n %s -l %s=%s on the member",
 		d.Status.ReadyReplicas, want, d.Status.UpdatedReplicas, d.Namespace, v1.LabelApp, d.Labels[v1.LabelApp])
+}
+
+// refusedPods is why the cluster does not even make the pods, such as an
+// exceeded quota, in the words of the Deployment's conditions. Empty if it does.
+//
+// It is no failure: the cluster goes on trying, and succeeds without anybody
+// touching the app once there is room.
+func refusedPods(d *appsv1.Deployment) string {
+	for _, c := range d.Status.Conditions {
+		refused := c.Type == appsv1.DeploymentReplicaFailure && c.Status == corev1.ConditionTrue ||
+			c.Type == appsv1.DeploymentProgressing && c.Status == corev1.ConditionFalse && c.Reason == "ReplicaSetCreateError"
+		if refused && c.Message != "" {
+			return short(stable(c.Message), causeRunes)
+		}
+	}
+	return ""
 }
 
 func progressing(message string, observed *appsv1.Deployment) v1.Feedback {
@@ -67,12 +95,23 @@ func feedback(state v1.FeedbackState, d *appsv1.Deployment) v1.Feedback {
 	return f
 }
 
-func compute(d *appsv1.Deployment) (*status.Result, error) {
+func computeDeployment(d *appsv1.Deployment) (*status.Result, error) {
 	object, err := runtime.DefaultUnstructuredConverter.ToUnstructured(d)
 	if err != nil {
 		return nil, fmt.Errorf("converting Deployment %s/%s: %w", d.Namespace, d.Name, err)
 	}
 	u := &unstructured.Unstructured{Object: object}
 	u.SetGroupVersionKind(appsv1.SchemeGroupVersion.WithKind("Deployment"))
+	return compute(u)
+}
+
+// compute is kstatus on any object. kstatus asserts types that hold for what an
+// API server has validated; an object of another shape must not end the process.
+func compute(u *unstructured.Unstructured) (result *status.Result, err error) {
+	defer func() {
+		if recover() != nil {
+			result, err = nil, fmt.Errorf("its status is not of the form that a %s has", u.GetKind())
+		}
+	}()
 	return status.Compute(u)
 }
