@@ -8,14 +8,18 @@ import (
 
 	"github.com/go-logr/logr"
 	coordinationv1 "k8s.io/api/coordination/v1"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/dynamic"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/clock"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/cluster"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
@@ -63,7 +67,7 @@ func Run(ctx context.Context, o Options) error {
 	own, err := cluster.New(local, func(c *cluster.Options) {
 		c.Scheme = scheme
 		c.Cache = apply.CacheOptions("", o.Member)
-		c.MapperProvider = func(*rest.Config, *http.Client) (meta.RESTMapper, error) { return apply.Mapper(), nil }
+		c.MapperProvider = apply.NewMapper
 	})
 	if err != nil {
 		return fmt.Errorf("reaching the own cluster: %w", err)
@@ -72,7 +76,7 @@ func Run(ctx context.Context, o Options) error {
 	if err != nil {
 		return fmt.Errorf("making the manager: %w", err)
 	}
-	if err := setup(ctx, mgr, own, o.Member); err != nil {
+	if err := setup(mgr, own, o.Member); err != nil {
 		return err
 	}
 	o.Log.Info("Starting the agent", "member", o.Member)
@@ -80,25 +84,30 @@ func Run(ctx context.Context, o Options) error {
 }
 
 // setup adds what an agent does: carry out its mailbox, and say that it lives.
-func setup(ctx context.Context, mgr manager.Manager, own cluster.Cluster, member string) error {
+func setup(mgr manager.Manager, own cluster.Cluster, member string) error {
 	if err := mgr.Add(own); err != nil {
 		return fmt.Errorf("adding the own cluster: %w", err)
-	}
-	if err := apply.Index(ctx, own.GetCache()); err != nil {
-		return err
 	}
 	writer, err := metadata.NewForConfigAndClient(own.GetConfig(), own.GetHTTPClient())
 	if err != nil {
 		return fmt.Errorf("making a client for the own cluster: %w", err)
 	}
-	works := &mailbox.Reconciler{
-		Hub: mgr.GetClient(), Live: mgr.GetAPIReader(), Clock: clock.RealClock{},
-		Engine: apply.New(own.GetCache(), writer, own.GetRESTMapper(), member),
+	whole, err := dynamic.NewForConfigAndClient(own.GetConfig(), own.GetHTTPClient())
+	if err != nil {
+		return fmt.Errorf("making a dynamic client for the own cluster: %w", err)
 	}
-	if err := mailbox.Setup(mgr, own.GetCache(), works); err != nil {
+	if err := apply.RegisterMetrics(); err != nil {
+		return fmt.Errorf("registering metrics: %w", err)
+	}
+	works := &mailbox.Reconciler{Hub: mgr.GetClient(), Live: mgr.GetAPIReader(), Clock: clock.RealClock{}}
+	err = mailbox.Setup(mgr, works, apply.Config{
+		Member: member, Cache: own.GetCache(), Metadata: writer, Dynamic: whole, Mapper: own.GetRESTMapper(),
+		Discover: func() (meta.RESTMapper, error) { return apply.NewMapper(own.GetConfig(), own.GetHTTPClient()) },
+	})
+	if err != nil {
 		return err
 	}
-	beat, err := heartbeat.New(mgr.GetClient(), member, own, works.Unreported, mgr.GetLogger().WithName("heartbeat"))
+	beat, err := heartbeat.New(mgr.GetClient(), member, own, works.Unreported, works.WentBack, mgr.GetLogger().WithName("heartbeat"))
 	if err != nil {
 		return err
 	}
@@ -116,8 +125,11 @@ func managerOptions(o Options, scheme *runtime.Scheme, own cluster.Cluster) mana
 		Scheme: scheme,
 		Logger: o.Log,
 		Cache: cache.Options{
-			DefaultNamespaces:           map[string]cache.Config{v1.MailboxNamespace(o.Member): {}},
-			DefaultTransform:            cache.TransformStripManagedFields(),
+			DefaultNamespaces: map[string]cache.Config{v1.MailboxNamespace(o.Member): {}},
+			DefaultTransform:  cache.TransformStripManagedFields(),
+			ByObject: map[client.Object]cache.ByObject{
+				&corev1.Secret{}: {Label: labels.SelectorFromSet(labels.Set{v1.LabelManagedBy: v1.ManagedBy})},
+			},
 			ReaderFailOnMissingInformer: true,
 		},
 		MapperProvider: func(*rest.Config, *http.Client) (meta.RESTMapper, error) { return hubMapper(), nil },
@@ -147,6 +159,8 @@ func askCluster(own cluster.Cluster) func(*rest.Config, *http.Client) (metricsse
 func hubMapper() meta.RESTMapper {
 	m := meta.NewDefaultRESTMapper(nil)
 	m.Add(v1.GroupVersion.WithKind("Work"), meta.RESTScopeNamespace)
+	m.Add(v1.GroupVersion.WithKind("WorkList"), meta.RESTScopeNamespace) // a cache of one namespace asks for that
+	m.Add(corev1.SchemeGroupVersion.WithKind("Secret"), meta.RESTScopeNamespace)
 	m.Add(coordinationv1.SchemeGroupVersion.WithKind("Lease"), meta.RESTScopeNamespace)
 	return m
 }

@@ -1,148 +1,189 @@
 package apply
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
+	"time"
 
-	corev1 "k8s.io/api/core/v1"
+	appsv1 "k8s.io/api/apps/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/metadata"
 
 	v1 "github.com/example/myapp-hub/api/v1"
 	"github.com/example/myapp-hub/pkg/manifest"
 )
 
-// createOnly is a resourceVersion that only the creation of an object passes:
-// an API server answers 409 to an apply that carries it for an object that
-// exists, because no object is at version 1 of the store.
-const createOnly = "1"
-
-// Apply brings the owner's objects to the manifests, in their order, and then
-// prunes what is no longer wanted. observed must have been read after the cache
-// was synced. An object that the cluster refuses is in the ChangeSet; the
-// objects after it are not tried, and nothing is pruned. The error is of a kind
-// that a retry may mend.
-func (e *Engine) Apply(ctx context.Context, owner Owner, manifests []manifest.Manifest, observed Observed) (ChangeSet, error) {
-	set := ChangeSet{Hash: manifest.SetHash(manifests)}
-	for _, m := range manifests {
-		change, err := e.applyOne(ctx, owner, m, observed)
-		if err != nil {
-			refused, ok := refusal(m, err)
-			if !ok {
-				return set, fmt.Errorf("applying %s: %w", m, err)
-			}
-			change = refused
-		}
-		set.Changes = append(set.Changes, change)
-		if change.Action == Refused {
-			return set, nil
-		}
-	}
-	pruned, err := e.prune(ctx, owner, manifests, observed)
-	set.Changes = append(set.Changes, pruned...)
-	return set, err
+// target is one object to be applied.
+type target struct {
+	manifest.Manifest
+	owner    Owner
+	policies v1.Policies
 }
 
-// Compare is Apply without the writes: an object that Apply would write is
-// refused, for the reason given.
-func Compare(manifests []manifest.Manifest, observed Observed, reason, message string) ChangeSet {
-	set := ChangeSet{Hash: manifest.SetHash(manifests)}
-	for _, m := range manifests {
-		change := Change{Object: m.String(), Action: Unchanged}
-		cached := observed.objects[keyOf(m)]
-		if cached == nil || cached.Annotations[v1.AnnotationContentHash] != m.Hash {
-			change = Change{Object: m.String(), Action: Refused, Reason: reason, Message: m.String() + " is not as wanted: " + message}
-		}
-		set.Changes = append(set.Changes, change)
-	}
-	return set
-}
-
-func (e *Engine) applyOne(ctx context.Context, owner Owner, m manifest.Manifest, observed Observed) (Change, error) {
-	known := observed.objects[keyOf(m)]
-	newer := e.memory.newer(keyOf(m), known)
+// applyOne decides about one object by the first line that holds:
+//
+//	the cluster does not show it           create, if nothing else has the name
+//	it is being deleted                    wait
+//	it has other content                   update
+//	it has a number of replicas that was
+//	kept for others and is ours again      update
+//	fields of ours were changed            drift: correct or report
+//	otherwise                              unchanged, no request
+//
+// An update that is refused ends the pass: the objects after it may need what it
+// should have. A correction that is refused does not.
+func (e *Engine) applyOne(ctx context.Context, t target, observed Observed) (Change, error) {
+	known := observed.objects[keyOf(t.Manifest)]
+	newer := e.memory.newer(keyOf(t.Manifest), known)
 	if newer != nil {
 		known = newer
 	}
 	switch {
 	case known == nil:
-		return e.create(ctx, owner, m)
+		return e.create(ctx, t, observed)
 	case known.DeletionTimestamp != nil:
-		return terminating(m), nil
-	case known.Annotations[v1.AnnotationContentHash] == m.Hash:
-		return Change{Object: m.String(), Action: Unchanged, Unseen: newer != nil}, nil
-	default:
-		return e.update(ctx, m, known.UID)
+		return terminating(t.Manifest), nil
 	}
+	change, err := e.decide(ctx, t, known, observed)
+	change.Unseen = newer != nil && change.Action == Unchanged
+	return change, err
 }
 
-// create applies an object that the cache does not show. If it exists all the
-// same, a live read decides: ours means that the cache is behind. What is known
-// to be somebody else's is read first, so that waiting for it costs no write.
-func (e *Engine) create(ctx context.Context, owner Owner, m manifest.Manifest) (Change, error) {
-	if e.memory.isForeign(keyOf(m)) {
-		if change, exists, err := e.existing(ctx, owner, m); exists || err != nil {
-			return change, err
-		}
-	}
-	if err := e.ensureNamespace(ctx, m.Namespace); err != nil {
-		return Change{}, err
-	}
-	first, err := withMetadata(m.Raw, "resourceVersion", createOnly)
+// decide is applyOne about an object that is there.
+func (e *Engine) decide(ctx context.Context, t target, known *metav1.ObjectMeta, observed Observed) (Change, error) {
+	lost, err := e.lost(t, known)
 	if err != nil {
 		return Change{}, err
 	}
-	err = e.patch(ctx, m, first)
+	if known.Annotations[v1.AnnotationContentHash] != t.Hash || t.wantsReplicas(known, lost) {
+		return e.update(ctx, t, known, lost, observed)
+	}
+	if len(lost.others) > 0 {
+		return e.drifted(ctx, t, known, lost, observed)
+	}
+	return e.memory.quiet(t.Manifest, time.Now()), nil
+}
+
+// create applies an object that the cache does not show. If it exists all the
+// same, a live read decides. What is known to be somebody else's is read first,
+// so that waiting for it costs no write.
+func (e *Engine) create(ctx context.Context, t target, observed Observed) (Change, error) {
+	if e.memory.isForeign(keyOf(t.Manifest)) {
+		if change, exists, err := e.existing(ctx, t, observed); exists || err != nil {
+			return change, err
+		}
+	}
+	if err := e.ensureNamespace(ctx, t.Namespace); err != nil {
+		return Change{}, err
+	}
+	first, err := t.WithMetadata("resourceVersion", createOnly)
+	if err != nil {
+		return Change{}, err
+	}
+	err = e.write(ctx, t.Manifest, first, true)
 	if apierrors.IsNotFound(err) {
-		e.memory.setNamespace(m.Namespace, false)
+		e.memory.setNamespace(t.Namespace, false)
 		return Change{}, err
 	}
 	if !apierrors.IsConflict(err) {
-		return Change{Object: m.String(), Action: Created}, err
+		return Change{Object: t.String(), Action: Created}, err
 	}
-	change, exists, err := e.existing(ctx, owner, m)
+	change, exists, err := e.existing(ctx, t, observed)
 	if err == nil && !exists {
-		err = fmt.Errorf("%s vanished while it was being applied", m)
+		err = fmt.Errorf("%s vanished while it was being applied", t.Manifest)
 	}
 	return change, err
 }
 
 // existing decides by a live read about an object that the cache does not show.
-func (e *Engine) existing(ctx context.Context, owner Owner, m manifest.Manifest) (change Change, exists bool, err error) {
-	r, err := e.resource(m.GVK, m.Namespace)
+func (e *Engine) existing(ctx context.Context, t target, observed Observed) (change Change, exists bool, err error) {
+	r, err := e.resource(t.GVK, t.Namespace)
 	if err != nil {
 		return Change{}, false, err
 	}
-	live, err := get(ctx, r, m.Name)
-	e.memory.setForeign(keyOf(m), live != nil && !e.ours(live, owner))
+	live, err := get(ctx, r, t.Name)
+	e.memory.setForeign(keyOf(t.Manifest), live != nil && !e.ours(live, t.owner))
 	switch {
 	case err != nil:
 		return Change{}, false, classify(err)
 	case live == nil:
 		return Change{}, false, nil
 	case live.DeletionTimestamp != nil:
-		return terminating(m), true, nil
-	case !e.ours(live, owner):
-		return notOwned(m, live), true, nil
-	case live.Annotations[v1.AnnotationContentHash] == m.Hash:
-		return Change{Object: m.String(), Action: Unchanged}, true, nil
-	default:
-		change, err = e.update(ctx, m, live.UID)
+		return terminating(t.Manifest), true, nil
+	case !e.ours(live, t.owner) && !e.unmarked(live, t.owner):
+		change, err = e.adopt(ctx, t, live)
 		return change, true, err
 	}
+	if newer, ok := newerThan(t.owner, t.String(), live); ok {
+		return newer, true, nil
+	}
+	if e.ours(live, t.owner) && live.Annotations[v1.AnnotationContentHash] == t.Hash {
+		return Change{Object: t.String(), Action: Unchanged}, true, nil
+	}
+	change, err = e.decideLive(ctx, t, live.UID, observed)
+	return change, true, err
 }
 
-// update applies an object that exists; the UID keeps it from being recreated.
-func (e *Engine) update(ctx context.Context, m manifest.Manifest, uid types.UID) (Change, error) {
-	later, err := withMetadata(m.Raw, "uid", string(uid))
+// decideLive decides by a live read about an object of ours that the cache does
+// not show.
+func (e *Engine) decideLive(ctx context.Context, t target, uid types.UID, observed Observed) (Change, error) {
+	r, err := e.whole(t.GVK, t.Namespace)
 	if err != nil {
 		return Change{}, err
 	}
-	return Change{Object: m.String(), Action: Updated}, e.patch(ctx, m, later)
+	live, err := getWhole(ctx, r, t.Name)
+	if err != nil || live == nil {
+		return Change{}, fmt.Errorf("reading %s: %w", t.Manifest, orGone(err))
+	}
+	if live.GetUID() != uid {
+		return Change{}, fmt.Errorf("%s was replaced while it was read", t.Manifest)
+	}
+	if t.GVK == deploymentGVK {
+		d := &appsv1.Deployment{}
+		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(live.Object, d); err != nil {
+			return Change{}, fmt.Errorf("reading %s: %w", t.Manifest, err)
+		}
+		observed.deployments = map[string]*appsv1.Deployment{t.Name: d}
+	}
+	if _, err := slim(live); err != nil {
+		return Change{}, err
+	}
+	return e.decide(ctx, t, metaOf(live), observed)
+}
+
+// update applies an object of other content. Fields that others may change stay
+// with whoever changed them.
+func (e *Engine) update(ctx context.Context, t target, known *metav1.ObjectMeta, lost lostFields, observed Observed) (Change, error) {
+	raw, err := t.yield(lost, observed)
+	if err != nil {
+		return Change{}, err
+	}
+	return e.put(ctx, t, known, raw, Updated)
+}
+
+// put applies an object that exists; the UID keeps it from being recreated. Where
+// drift is reported, what others own stays theirs, but not of what is adopted:
+// about that the policy has decided already. Where it may be forced, so may lists
+// that do not fit beside those of others.
+func (e *Engine) put(ctx context.Context, t target, known *metav1.ObjectMeta, raw []byte, action Action) (Change, error) {
+	m := t.Manifest
+	m.Raw = raw
+	later, err := m.WithMetadata("uid", string(known.UID))
+	if err != nil {
+		return Change{}, err
+	}
+	force := action == Adopted || t.policies.Drift.Mode != v1.DriftReport
+	err = e.write(ctx, t.Manifest, later, force)
+	if force && apierrors.IsInvalid(err) && !isReplaced(err) {
+		err = e.takeOver(ctx, t, known, later, action, err)
+	}
+	if owners := conflicts(err); len(owners) > 0 {
+		return refused(t.Manifest, v1.ReasonConflict, "others own fields that the app sets, and spec.drift.mode is Report: %s. Let them give the fields up, list the fields in spec.drift.ignore, or set spec.drift.mode to Correct", list(owners)), nil
+	}
+	return Change{Object: t.String(), Action: action}, err
 }
 
 // ensureNamespace makes a namespace that is missing, and looks only once.
@@ -150,7 +191,7 @@ func (e *Engine) ensureNamespace(ctx context.Context, name string) error {
 	if e.memory.namespaceKnown(name) {
 		return nil
 	}
-	r, err := e.resource(corev1.SchemeGroupVersion.WithKind("Namespace"), "")
+	r, err := e.resource(namespaceGVK, "")
 	if err != nil {
 		return err
 	}
@@ -169,7 +210,7 @@ func (e *Engine) ensureNamespace(ctx context.Context, name string) error {
 		if err != nil {
 			return fmt.Errorf("encoding Namespace %s: %w", name, err)
 		}
-		if _, err := patch(ctx, r, name, raw); err != nil && !apierrors.IsConflict(err) {
+		if _, err := patch(ctx, r, name, raw, true); err != nil && !apierrors.IsConflict(err) {
 			return fmt.Errorf("creating Namespace %s: %w", name, err)
 		}
 	}
@@ -177,57 +218,38 @@ func (e *Engine) ensureNamespace(ctx context.Context, name string) error {
 	return nil
 }
 
-func (e *Engine) patch(ctx context.Context, m manifest.Manifest, raw []byte) error {
+// write applies an object and remembers what became of it.
+func (e *Engine) write(ctx context.Context, m manifest.Manifest, raw []byte, force bool) error {
 	r, err := e.resource(m.GVK, m.Namespace)
 	if err != nil {
 		return err
 	}
-	written, err := patch(ctx, r, m.Name, raw)
+	written, err := patch(ctx, r, m.Name, raw, force)
 	if err == nil {
-		e.memory.wrote(keyOf(m), written)
+		e.memory.wrote(m, raw, written)
 	}
 	return err
 }
 
-// patch is one server-side apply. Our own fields are taken back by force; the
-// answer is metadata only.
-func patch(ctx context.Context, r metadata.ResourceInterface, name string, raw []byte) (*metav1.PartialObjectMetadata, error) {
-	ctx, cancel := context.WithTimeout(ctx, RequestTimeout)
-	defer cancel()
-	force := true
-	written, err := r.Patch(ctx, name, types.ApplyPatchType, raw, metav1.PatchOptions{FieldManager: v1.FieldManager, Force: &force})
-	return written, classify(err)
-}
-
-// withMetadata adds a string field to the metadata of an object without
-// decoding the rest of it.
-func withMetadata(raw []byte, field, value string) ([]byte, error) {
-	const open = `"metadata":{`
-	i := bytes.Index(raw, []byte(open))
-	if i < 0 {
-		return nil, fmt.Errorf("manifest has no metadata")
+// conflicts are the fields that others own, from the answer to an apply without
+// force: ".spec.replicas (kubectl-edit)". There are none in the answer to a
+// precondition that failed.
+func conflicts(err error) []string {
+	status, ok := apiStatus(err)
+	if !ok || !apierrors.IsConflict(err) || status.Details == nil {
+		return nil
 	}
-	i += len(open)
-	out := make([]byte, 0, len(raw)+len(field)+len(value)+6)
-	out = append(out, raw[:i]...)
-	out = fmt.Appendf(out, "%q:%q,", field, value)
-	return append(out, raw[i:]...), nil
+	var fields []string
+	for _, cause := range status.Details.Causes {
+		if cause.Type == metav1.CauseTypeFieldManagerConflict {
+			fields = append(fields, cause.Field+" ("+cause.Message+")")
+		}
+	}
+	return fields
 }
 
 func terminating(m manifest.Manifest) Change {
-	return Change{
-		Object: m.String(), Action: Refused, Reason: v1.ReasonTerminating,
-		Message: m.String() + " is being deleted on the member; it is applied again once it is gone",
-	}
-}
-
-func notOwned(m manifest.Manifest, live metav1.Object) Change {
-	whose := "something else made it"
-	if l := live.GetLabels(); l[v1.LabelHubID] != "" {
-		whose = fmt.Sprintf("it belongs to app %s (UID %s) of hub %s", l[v1.LabelApp], l[v1.LabelAppUID], l[v1.LabelHubID])
-	}
-	return Change{
-		Object: m.String(), Action: Refused, Reason: v1.ReasonNotOwned,
-		Message: fmt.Sprintf("%s exists on the member and is not this app's: %s. Delete or rename it there, or rename the MyApp", m, whose),
-	}
+	change := refused(m, v1.ReasonTerminating, "it is being deleted on the member; it is applied again once it is gone")
+	change.Retry = RetryTerminating
+	return change
 }

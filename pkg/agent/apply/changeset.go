@@ -2,12 +2,14 @@ package apply
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	v1 "github.com/example/myapp-hub/api/v1"
 	"github.com/example/myapp-hub/pkg/manifest"
@@ -22,19 +24,27 @@ const (
 )
 
 // RetryAfter says when to look again although nothing may tell us to: at what was
-// refused, and at what the cache never showed. It is zero if there is neither.
+// refused or is fought over, and at what the cache never showed. It is zero if
+// there is nothing of that.
 func RetryAfter(set ChangeSet) time.Duration {
-	refused, ok := set.Refused()
-	if !ok {
-		if slices.ContainsFunc(set.Changes, func(c Change) bool { return c.Unseen }) {
-			return writtenTTL + time.Second
+	var soonest time.Duration
+	for _, change := range set.Changes {
+		if retry := change.retry(); retry > 0 && (soonest == 0 || retry < soonest) {
+			soonest = retry
 		}
-		return 0
 	}
-	switch refused.Reason {
-	case v1.ReasonTerminating:
-		return RetryTerminating
-	case v1.ReasonNotOwned:
+	return soonest
+}
+
+func (c Change) retry() time.Duration {
+	switch {
+	case c.Retry > 0:
+		return c.Retry
+	case c.Unseen:
+		return writtenTTL + time.Second
+	case c.Action != Refused:
+		return 0
+	case c.Reason == v1.ReasonNotOwned:
 		return retryNotOwned
 	default:
 		return retryRejected
@@ -51,6 +61,12 @@ const (
 	Created Action = "Created"
 	// Updated: the object had other content.
 	Updated Action = "Updated"
+	// Adopted: the object was there before, and was taken over.
+	Adopted Action = "Adopted"
+	// Corrected: somebody had changed the object, and it was restored.
+	Corrected Action = "Corrected"
+	// Drifted: somebody has changed the object, and it was left so.
+	Drifted Action = "Drifted"
 	// Pruned: the object is no longer wanted and was deleted.
 	Pruned Action = "Pruned"
 	// Refused: the object was not written, for the reason given.
@@ -62,13 +78,17 @@ type Change struct {
 	// Object names it: "Deployment shop/web".
 	Object string
 	Action Action
-	// Reason is one of the v1.Reason constants; empty unless Refused.
+	// Reason is one of the v1.Reason constants; empty if all is as wanted.
 	Reason string
-	// Message says it for a person; empty unless Refused.
+	// Message says it for a person; empty without a Reason.
 	Message string
+	// Detail is what is worth logging of a change without a Reason.
+	Detail string
 	// Unseen is true for an Unchanged object that only our own last write speaks
 	// for, because the cache does not show that write yet.
 	Unseen bool
+	// Retry is when to look again, zero for what the Reason suggests.
+	Retry time.Duration
 }
 
 // ChangeSet is what one pass did.
@@ -82,27 +102,43 @@ type ChangeSet struct {
 func (c ChangeSet) Writes() int {
 	n := 0
 	for _, change := range c.Changes {
-		if change.Action == Created || change.Action == Updated || change.Action == Pruned {
+		switch change.Action {
+		case Created, Updated, Adopted, Corrected, Pruned:
 			n++
+		case Unchanged, Drifted, Refused:
 		}
 	}
 	return n
 }
 
-// Refused is the first change that was refused.
-func (c ChangeSet) Refused() (Change, bool) {
+// Trouble is the first change that is not as wanted.
+func (c ChangeSet) Trouble() (Change, bool) {
 	for _, change := range c.Changes {
-		if change.Action == Refused {
+		if change.Reason != "" {
 			return change, true
 		}
 	}
 	return Change{}, false
 }
 
-// Terminal is true when the member's answer to an error stays the same until
-// somebody changes something.
+// Terminal is true when the member's answer stays the same until somebody
+// changes something.
 func Terminal(reason string) bool {
-	return reason == v1.ReasonRejected || reason == v1.ReasonForbidden || reason == v1.ReasonNotOwned
+	switch reason {
+	case v1.ReasonRejected, v1.ReasonForbidden, v1.ReasonNotOwned, v1.ReasonKindMissing, v1.ReasonNotPermitted,
+		v1.ReasonConflict, v1.ReasonContested, v1.ReasonRenderError, v1.ReasonSecretMissing:
+		return true
+	default:
+		return false
+	}
+}
+
+// refused is the refusal to write an object. The message begins with the object.
+func refused(m manifest.Manifest, reason, format string, args ...any) Change {
+	return Change{
+		Object: m.String(), Action: Refused, Reason: reason,
+		Message: Shorten(m.String() + ": " + fmt.Sprintf(format, args...)),
+	}
 }
 
 // RefusedError is an API server's answer that does not change by asking again
@@ -121,9 +157,11 @@ func (e *RefusedError) Unwrap() error { return e.Err }
 // classify makes a RefusedError of an answer that asking again does not change.
 func classify(err error) error {
 	switch {
+	case isReplaced(err):
+		return err
 	case apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause):
 		return &RefusedError{Reason: v1.ReasonTerminating, Err: err}
-	case apierrors.IsInvalid(err), apierrors.IsBadRequest(err):
+	case apierrors.IsInvalid(err), apierrors.IsBadRequest(err), isUntyped(err):
 		return &RefusedError{Reason: v1.ReasonRejected, Err: err}
 	case apierrors.IsForbidden(err):
 		return &RefusedError{Reason: v1.ReasonForbidden, Err: err}
@@ -132,13 +170,50 @@ func classify(err error) error {
 	}
 }
 
-// refusal turns a RefusedError into a Change.
-func refusal(m manifest.Manifest, err error) (Change, bool) {
-	var refused *RefusedError
-	if !errors.As(err, &refused) {
+// isReplaced is true for the answer to an apply with a UID if another object has
+// taken the place of the one that was meant. The API server calls that invalid.
+func isReplaced(err error) bool {
+	status, ok := apiStatus(err)
+	return ok && apierrors.IsInvalid(err) && status.Details != nil && slices.ContainsFunc(status.Details.Causes, func(c metav1.StatusCause) bool {
+		return c.Field == "metadata.uid"
+	})
+}
+
+// isUntyped is true for the answer to an apply of something that the kind's schema
+// does not have. The API server gives it no reason of its own (status 500).
+func isUntyped(err error) bool {
+	status, ok := apiStatus(err)
+	return ok && strings.Contains(status.Message, "failed to create typed patch object")
+}
+
+// refusalOf turns a RefusedError into a Change.
+func refusalOf(m manifest.Manifest, err error) (Change, bool) {
+	var r *RefusedError
+	if !errors.As(err, &r) {
 		return Change{}, false
 	}
-	return Change{Object: m.String(), Action: Refused, Reason: refused.Reason, Message: Shorten(m.String() + ": " + refused.Err.Error())}, true
+	change := refused(m, r.Reason, "%s", err.Error())
+	if r.Reason == v1.ReasonTerminating {
+		change.Retry = RetryTerminating
+	}
+	return change, true
+}
+
+// apiStatus is the API server's answer in an error.
+func apiStatus(err error) (metav1.Status, bool) {
+	var answered apierrors.APIStatus
+	if !errors.As(err, &answered) {
+		return metav1.Status{}, false
+	}
+	return answered.Status(), true
+}
+
+// orGone is the error, or else that the object does not exist any more.
+func orGone(err error) error {
+	if err == nil {
+		return errors.New("it is gone")
+	}
+	return classify(err)
 }
 
 // Shorten cuts a message to what fits a status, at a rune.

@@ -5,17 +5,16 @@ import (
 	"fmt"
 	"time"
 
-	appsv1 "k8s.io/api/apps/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/metadata"
+	toolscache "k8s.io/client-go/tools/cache"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v1 "github.com/example/myapp-hub/api/v1"
+	"github.com/example/myapp-hub/pkg/agent/fields"
 	"github.com/example/myapp-hub/pkg/manifest"
 )
 
@@ -29,125 +28,146 @@ type Owner struct {
 	HubID           string
 	Namespace, Name string
 	UID             types.UID
+	// Stamp says how far the hub and the app are. Objects that carry a newer one
+	// are not touched.
+	Stamp manifest.Stamp
 }
 
 // String names the app: "shop/web".
 func (o Owner) String() string { return o.Namespace + "/" + o.Name }
 
+// Config is what an Engine works with.
+type Config struct {
+	// Member is the name of the member.
+	Member string
+	// Cache holds what CacheOptions says. It may be started later.
+	Cache cache.Cache
+	// Metadata writes to the cluster and reads from it live, Dynamic reads whole
+	// objects, Mapper knows the kinds. See NewMapper.
+	Metadata metadata.Interface
+	Dynamic  dynamic.Interface
+	Mapper   meta.RESTMapper
+	// Discover makes a mapper like it that remembers nothing.
+	Discover func() (meta.RESTMapper, error)
+	// Events is told about every object of an app on the cluster.
+	Events toolscache.ResourceEventHandler
+	// OnSync is called when a kind that an app waits for has been listed.
+	OnSync func()
+	// Unanswered remembers requests that got no answer, longer than the Engine
+	// lives.
+	Unanswered *Unanswered
+}
+
 // Engine puts manifests on one cluster. It is safe for concurrent use for
 // different owners.
 type Engine struct {
-	reader client.Reader
-	writer metadata.Interface
-	mapper meta.RESTMapper
-	member string
-	memory *memory
+	member     string
+	cache      cache.Cache
+	metadata   metadata.Interface
+	dynamic    dynamic.Interface
+	mapper     meta.RESTMapper
+	discover   func() (meta.RESTMapper, error)
+	events     toolscache.ResourceEventHandler
+	onSync     func()
+	unanswered *Unanswered
+	memory     *memory
+	watches    watches
 }
 
-// New makes the engine of a member. reader reads the cache made with
-// CacheOptions, writer writes to and reads live from the same cluster, mapper
-// knows the kinds.
-func New(reader client.Reader, writer metadata.Interface, mapper meta.RESTMapper, member string) *Engine {
-	return &Engine{reader: reader, writer: writer, mapper: mapper, member: member, memory: newMemory()}
+// New makes the engine of a member. It must be started before it is used.
+func New(c Config) *Engine {
+	e := &Engine{
+		member: c.Member, cache: c.Cache, metadata: c.Metadata, dynamic: c.Dynamic, mapper: c.Mapper, discover: c.Discover,
+		events: c.Events, onSync: c.OnSync, unanswered: c.Unanswered,
+		memory: newMemory(),
+	}
+	e.watches.kinds = map[kindKey]kindWatch{}
+	return e
 }
 
 // Member is the name of the member that the engine works on.
 func (e *Engine) Member() string { return e.member }
 
-// Index adds the index that the engine reads the cache by. It must be called
-// before the cache is used; it does not wait for the cache.
-func Index(ctx context.Context, c cache.Cache) error {
-	for _, object := range Watched() {
-		if err := c.IndexField(ctx, object, indexAppUID, byAppUID); err != nil {
-			return fmt.Errorf("indexing %T by app: %w", object, err)
+// Apply brings the owner's objects to the manifests, in their order, and then
+// prunes what is no longer wanted. observed must have been read after the cache
+// was synced. An object that is refused is in the ChangeSet; the objects after
+// it are not tried, and nothing is pruned. One that somebody has changed and that
+// cannot be corrected keeps nothing else from being done: it has the content that
+// the objects after it need. The error is of a kind that a retry may mend.
+func (e *Engine) Apply(ctx context.Context, owner Owner, manifests []manifest.Manifest, policies v1.Policies, observed Observed) (ChangeSet, error) {
+	set := ChangeSet{Hash: manifest.SetHash(manifests)}
+	if change, newer := e.newerThan(owner, observed); newer {
+		set.Changes = []Change{change}
+		return set, nil
+	}
+	change, ok, err := e.prepare(ctx, manifests)
+	if err != nil {
+		if change, ok = refusalOf(manifests[0], err); !ok {
+			return set, err
 		}
+		set.Changes = []Change{change}
+		return set, nil
 	}
-	return nil
-}
-
-// Observed are the cached objects of an app.
-type Observed struct {
-	objects map[objectKey]*metav1.ObjectMeta
-	// Deployments by name.
-	deployments map[string]*appsv1.Deployment
-}
-
-type objectKey struct {
-	kind schema.GroupKind
-	types.NamespacedName
-}
-
-func keyOf(m manifest.Manifest) objectKey {
-	return objectKey{m.GVK.GroupKind(), types.NamespacedName{Namespace: m.Namespace, Name: m.Name}}
-}
-
-// Empty is true when the cache shows no object of the app.
-func (o Observed) Empty() bool { return len(o.objects) == 0 }
-
-// Deployment is the cached Deployment of that name, nil if there is none.
-func (o Observed) Deployment(name string) *appsv1.Deployment { return o.deployments[name] }
-
-// Observe reads the app's objects from the cache. It makes no request.
-func (e *Engine) Observe(ctx context.Context, owner Owner) (Observed, error) {
-	seen := Observed{objects: map[objectKey]*metav1.ObjectMeta{}, deployments: map[string]*appsv1.Deployment{}}
-	ofApp := []client.ListOption{
-		client.InNamespace(owner.Namespace),
-		client.MatchingFields{indexAppUID: string(owner.UID)},
-		client.UnsafeDisableDeepCopy,
+	if !ok {
+		set.Changes = []Change{change}
+		return set, nil
 	}
-	for _, gvk := range Kinds() {
-		if gvk == deploymentGVK {
-			var list appsv1.DeploymentList
-			if err := e.reader.List(ctx, &list, ofApp...); err != nil {
-				return seen, fmt.Errorf("reading cached Deployments of %s: %w", owner, err)
+	e.memory.keep(owner.UID, manifests)
+	for _, m := range manifests {
+		change, err := e.applyOne(ctx, target{owner: owner, policies: policies, Manifest: m}, observed)
+		if err != nil {
+			refusal, ok := refusalOf(m, err)
+			if !ok {
+				e.unanswered.note(e.member, owner.UID, err, time.Now())
+				return set, fmt.Errorf("applying %s: %w", m, err)
 			}
-			for i := range list.Items {
-				seen.deployments[list.Items[i].Name] = &list.Items[i]
-				seen.add(gvk, &list.Items[i].ObjectMeta)
-			}
-			continue
+			change = refusal
 		}
-		var list metav1.PartialObjectMetadataList
-		list.SetGroupVersionKind(gvk.GroupVersion().WithKind(gvk.Kind + "List"))
-		if err := e.reader.List(ctx, &list, ofApp...); err != nil {
-			return seen, fmt.Errorf("reading cached %ss of %s: %w", gvk.Kind, owner, err)
-		}
-		for i := range list.Items {
-			seen.add(gvk, &list.Items[i].ObjectMeta)
+		set.Changes = append(set.Changes, change)
+		if change.Action == Refused {
+			return set, nil
 		}
 	}
-	return seen, nil
+	pruned, err := e.prune(ctx, owner, manifests, observed)
+	set.Changes = append(set.Changes, pruned...)
+	return set, err
 }
 
-func (o Observed) add(gvk schema.GroupVersionKind, m *metav1.ObjectMeta) {
-	o.objects[objectKey{gvk.GroupKind(), types.NamespacedName{Namespace: m.Namespace, Name: m.Name}}] = m
+// Compare is Apply without the writes: an object that Apply would write is
+// refused, for the reason given.
+func Compare(manifests []manifest.Manifest, observed Observed, reason, message string) ChangeSet {
+	set := ChangeSet{Hash: manifest.SetHash(manifests)}
+	for _, m := range manifests {
+		change := Change{Object: m.String(), Action: Unchanged}
+		cached := observed.objects[keyOf(m)]
+		if cached == nil || cached.Annotations[v1.AnnotationContentHash] != m.Hash {
+			change = refused(m, reason, "not as wanted: %s", message)
+		}
+		set.Changes = append(set.Changes, change)
+	}
+	return set
+}
+
+// unmarked is true for an object of the owner from which somebody has taken the
+// mark by which the cache knows it.
+func (e *Engine) unmarked(m metav1.Object, owner Owner) bool {
+	l := m.GetLabels()
+	return l[v1.LabelHubID] == owner.HubID && l[v1.LabelAppUID] == string(owner.UID) && l[v1.LabelMember] == "" &&
+		fields.Ours(m.GetManagedFields(), v1.FieldManager) != ""
 }
 
 // ours is true for an object that this hub placed on this member for the owner.
 func (e *Engine) ours(m metav1.Object, owner Owner) bool {
 	l := m.GetLabels()
-	return l[v1.LabelHubID] == owner.HubID && l[v1.LabelMember] == e.member && l[v1.LabelAppUID] == string(owner.UID)
+	return !isCopy(m) && l[v1.LabelHubID] == owner.HubID && l[v1.LabelMember] == e.member && l[v1.LabelAppUID] == string(owner.UID)
 }
 
-// resource is the client for a kind in the owner's namespace.
-func (e *Engine) resource(gvk schema.GroupVersionKind, namespace string) (metadata.ResourceInterface, error) {
-	mapping, err := e.mapper.RESTMapping(gvk.GroupKind(), gvk.Version)
-	if err != nil {
-		return nil, fmt.Errorf("finding the resource of %s: %w", gvk, err)
+// isCopy is true for an object that a controller made for one of ours and gave
+// our labels, as EndpointSlices have those of their Service: it has an owner on
+// the cluster and nothing from us.
+func isCopy(m metav1.Object) bool {
+	if _, slimmed := m.GetAnnotations()[annotationCopy]; slimmed {
+		return true
 	}
-	if mapping.Scope.Name() == meta.RESTScopeNameRoot {
-		return e.writer.Resource(mapping.Resource), nil
-	}
-	return e.writer.Resource(mapping.Resource).Namespace(namespace), nil
-}
-
-// get is a live metadata read; a missing object is nil without an error.
-func get(ctx context.Context, r metadata.ResourceInterface, name string) (*metav1.PartialObjectMetadata, error) {
-	ctx, cancel := context.WithTimeout(ctx, RequestTimeout)
-	defer cancel()
-	live, err := r.Get(ctx, name, metav1.GetOptions{})
-	if apierrors.IsNotFound(err) {
-		return nil, nil
-	}
-	return live, err
+	return len(m.GetOwnerReferences()) > 0 && fields.Ours(m.GetManagedFields(), v1.FieldManager) == ""
 }

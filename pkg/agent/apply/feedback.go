@@ -11,36 +11,48 @@ import (
 	"github.com/example/myapp-hub/pkg/manifest"
 )
 
-// Feedback is the report of an Apply: what was refused, or else how the
-// workload is doing.
-func Feedback(set ChangeSet, manifests []manifest.Manifest, observed Observed) v1.Feedback {
-	f := v1.Feedback{State: v1.FeedbackReady}
+// Feedback is the report of an Apply: what is not as wanted, or else how the
+// objects are doing.
+func Feedback(set ChangeSet, manifests []manifest.Manifest, observed Observed, rules *health.Rules) v1.Feedback {
+	var all []v1.Feedback
 	for _, m := range manifests {
-		if m.GVK == deploymentGVK {
-			f = health.Deployment(observed.Deployment(m.Name), m.Hash)
+		switch kind := m.GVK.GroupKind(); {
+		case m.GVK == deploymentGVK:
+			f := health.Deployment(observed.Deployment(m.Name), m.Hash)
+			if m.Name != observed.app {
+				f.Replicas, f.ReadyReplicas = 0, 0 // one of spec.manifests
+			}
+			all = append(all, f)
+		case !isPlain(kind):
+			all = append(all, health.Object(observed.wholeOf(m), m.Hash, rules.For(kind)))
 		}
 	}
-	refused, ok := set.Refused()
+	f := health.Combine(all)
+	trouble, ok := set.Trouble()
 	if !ok {
 		f.AppliedHash = set.Hash
 		return f
 	}
 	f.State = v1.FeedbackProgressing
-	if Terminal(refused.Reason) {
+	if Terminal(trouble.Reason) {
 		f.State = v1.FeedbackFailed
 	}
-	f.Reason, f.Message = refused.Reason, refused.Message
+	f.Reason, f.Message = trouble.Reason, trouble.Message
 	return f
 }
 
 // RemovalFeedback is the report of a Remove.
 func RemovalFeedback(removal Removal) v1.Feedback {
-	if removal.Done {
+	switch {
+	case removal.Refused != nil:
+		return v1.Feedback{State: v1.FeedbackRemoving, Reason: removal.Refused.Reason, Message: removal.Refused.Message}
+	case removal.Done:
 		return v1.Feedback{State: v1.FeedbackRemoved, Reason: v1.ReasonRemoved}
-	}
-	return v1.Feedback{
-		State: v1.FeedbackRemoving, Reason: v1.ReasonRemoving,
-		Message: Shorten("waiting for the member to finish deleting " + strings.Join(removal.Left, ", ")),
+	default:
+		return v1.Feedback{
+			State: v1.FeedbackRemoving, Reason: v1.ReasonRemoving,
+			Message: Shorten("waiting for the member to finish deleting " + strings.Join(removal.Left, ", ")),
+		}
 	}
 }
 

@@ -1,13 +1,19 @@
 package apply
 
 import (
+	"slices"
 	"sync"
 	"time"
+	"unique"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/resourceversion"
 
 	v1 "github.com/example/myapp-hub/api/v1"
+	"github.com/example/myapp-hub/pkg/agent/fields"
+	"github.com/example/myapp-hub/pkg/manifest"
 )
 
 // writtenTTL is how long a write of ours counts for more than a cache that does
@@ -25,6 +31,33 @@ type memory struct {
 	namespaces map[string]struct{}
 	// foreign are objects that were found to be somebody else's.
 	foreign map[objectKey]struct{}
+	// clean are the objects that had all fields of their manifest.
+	clean map[objectKey]clean
+	// baseline are the fields that an object lacked right after it was applied:
+	// the cluster does not keep them.
+	baseline map[objectKey]baseline
+	// drift is what was found changed in a version of an object.
+	drift map[objectKey][2]string
+	// fights are the corrections of objects that others change.
+	fights map[objectKey]fight
+	// recorded are the kinds in the cluster's inventory.
+	recorded map[kindKey]struct{}
+	// patience is with apps whose pods are not ready.
+	patience map[types.UID]*patience
+	// apps are the objects of each app. What is remembered of others is forgotten.
+	apps map[types.UID][]objectKey
+}
+
+// clean is the hash of a manifest and the tree of fields that had all of it. The
+// handle keeps equal trees of many members in one place.
+type clean struct {
+	hash string
+	tree unique.Handle[string]
+}
+
+type baseline struct {
+	hash string
+	lost map[string]struct{}
 }
 
 type write struct {
@@ -37,17 +70,36 @@ func newMemory() *memory {
 		written:    map[objectKey]write{},
 		namespaces: map[string]struct{}{},
 		foreign:    map[objectKey]struct{}{},
+		clean:      map[objectKey]clean{},
+		baseline:   map[objectKey]baseline{},
+		drift:      map[objectKey][2]string{},
+		fights:     map[objectKey]fight{},
+		recorded:   map[kindKey]struct{}{},
+		patience:   map[types.UID]*patience{},
+		apps:       map[types.UID][]objectKey{},
 	}
 }
 
-// wrote remembers an object as the API server returned it.
-func (m *memory) wrote(key objectKey, object *metav1.PartialObjectMetadata) {
+// wrote remembers an object as the API server returned it. What was sent is the
+// manifest without the fields that were left to others: those the cluster keeps.
+func (m *memory) wrote(applied manifest.Manifest, sent []byte, object *metav1.PartialObjectMetadata) {
+	key, tree := keyOf(applied), fields.Ours(object.ManagedFields, v1.FieldManager)
+	paths, err := fields.Lost(sent, tree)
+	annotations := stampsOf(object.Annotations)
+	annotations[annotationFields] = tree
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	delete(m.baseline, key)
+	if err == nil && len(paths) > 0 {
+		lost := make(map[string]struct{}, len(paths))
+		for _, path := range paths {
+			lost[path.String()] = struct{}{}
+		}
+		m.baseline[key] = baseline{hash: applied.Hash, lost: lost}
+	}
 	m.written[key] = write{at: time.Now(), object: metav1.ObjectMeta{
 		UID: object.UID, ResourceVersion: object.ResourceVersion, Labels: object.Labels,
-		DeletionTimestamp: object.DeletionTimestamp,
-		Annotations:       map[string]string{v1.AnnotationContentHash: object.Annotations[v1.AnnotationContentHash]},
+		DeletionTimestamp: object.DeletionTimestamp, Annotations: annotations,
 	}}
 }
 
@@ -72,11 +124,145 @@ func (m *memory) newer(key objectKey, cached *metav1.ObjectMeta) *metav1.ObjectM
 	return &w.object
 }
 
-// removed forgets a write of an object that was deleted.
+// keep forgets the objects that an app has no more.
+func (m *memory) keep(app types.UID, manifests []manifest.Manifest) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	before := m.apps[app]
+	if slices.EqualFunc(before, manifests, func(key objectKey, m manifest.Manifest) bool { return key == keyOf(m) }) {
+		return
+	}
+	now := make([]objectKey, 0, len(manifests))
+	for _, m := range manifests {
+		now = append(now, keyOf(m))
+	}
+	for _, key := range before {
+		if !slices.Contains(now, key) {
+			m.drop(key)
+		}
+	}
+	m.apps[app] = now
+}
+
+// forget forgets an app and its objects.
+func (m *memory) forget(app types.UID) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, key := range m.apps[app] {
+		m.drop(key)
+	}
+	delete(m.apps, app)
+	delete(m.patience, app)
+}
+
+// removed forgets an object that was deleted.
 func (m *memory) removed(key objectKey) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.drop(key)
+}
+
+func (m *memory) drop(key objectKey) {
 	delete(m.written, key)
+	delete(m.clean, key)
+	delete(m.baseline, key)
+	delete(m.drift, key)
+	delete(m.fights, key)
+	delete(m.foreign, key)
+}
+
+// isClean is true when the object was found to have all fields of the manifest.
+func (m *memory) isClean(applied manifest.Manifest, tree string) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	c, ok := m.clean[keyOf(applied)]
+	return ok && c.hash == applied.Hash && c.tree.Value() == tree
+}
+
+func (m *memory) setClean(applied manifest.Manifest, tree string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.clean[keyOf(applied)] = clean{hash: applied.Hash, tree: unique.Make(tree)}
+}
+
+// neverHad is true for a field that the object lacked right after the manifest
+// had been applied.
+func (m *memory) neverHad(applied manifest.Manifest, path fields.Path) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	b, ok := m.baseline[keyOf(applied)]
+	if !ok || b.hash != applied.Hash {
+		return false
+	}
+	_, lost := b.lost[path.String()]
+	return lost
+}
+
+// described is what was found changed in that version of the object.
+func (m *memory) described(applied manifest.Manifest, version string) (string, bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	d, ok := m.drift[keyOf(applied)]
+	return d[1], ok && d[0] == applied.Hash+"@"+version
+}
+
+func (m *memory) setDescribed(applied manifest.Manifest, version, message string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.drift[keyOf(applied)] = [2]string{applied.Hash + "@" + version, message}
+}
+
+// correctionDue is how long the next correction of an object has to wait.
+func (m *memory) correctionDue(applied manifest.Manifest, now time.Time) time.Duration {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.fights[keyOf(applied)].due(now)
+}
+
+// corrected counts a correction; refused is why it failed, "" if it did not.
+func (m *memory) corrected(applied manifest.Manifest, message, refused string, now time.Time) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.fights[keyOf(applied)] = m.fights[keyOf(applied)].corrected(message, refused, now)
+}
+
+// waiting is the change that says that a correction has to wait.
+func (m *memory) waiting(applied manifest.Manifest, wait time.Duration) Change {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.fights[keyOf(applied)].report(applied.String(), wait)
+}
+
+// quiet is the change of an object that is as wanted: unchanged, but for one
+// that was fought over not long ago.
+func (m *memory) quiet(applied manifest.Manifest, now time.Time) Change {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	f, ok := m.fights[keyOf(applied)]
+	if !ok {
+		return Change{Object: applied.String(), Action: Unchanged}
+	}
+	if left := f.contested(now); left > 0 {
+		change := f.report(applied.String(), left+time.Second)
+		change.Action = Unchanged
+		return change
+	}
+	return Change{Object: applied.String(), Action: Unchanged}
+}
+
+func (m *memory) isRecorded(gvk schema.GroupVersionKind) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	_, ok := m.recorded[gvk.GroupKind()]
+	return ok
+}
+
+func (m *memory) setRecorded(kinds ...schema.GroupVersionKind) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, gvk := range kinds {
+		m.recorded[gvk.GroupKind()] = struct{}{}
+	}
 }
 
 func (m *memory) namespaceKnown(name string) bool {

@@ -13,10 +13,12 @@ import (
 	"k8s.io/utils/ptr"
 
 	v1 "github.com/example/myapp-hub/api/v1"
+	"github.com/example/myapp-hub/pkg/manifest"
 )
 
 func TestMemoryOfWrites(t *testing.T) {
-	key := objectKey{deploymentGVK.GroupKind(), types.NamespacedName{Namespace: "shop", Name: "web"}}
+	applied := made(t, "Deployment", "web", "1")
+	key := keyOf(applied)
 	at := func(uid types.UID, version string) *metav1.ObjectMeta {
 		return &metav1.ObjectMeta{UID: uid, ResourceVersion: version}
 	}
@@ -39,7 +41,7 @@ func TestMemoryOfWrites(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				m := newMemory()
-				m.wrote(key, &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{
+				m.wrote(applied, applied.Raw, &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{
 					UID: "u", ResourceVersion: "100", Annotations: map[string]string{v1.AnnotationContentHash: "h", "secret": "x"},
 				}})
 				time.Sleep(tt.after)
@@ -48,7 +50,7 @@ func TestMemoryOfWrites(t *testing.T) {
 					t.Fatalf("%s: newer = %+v", tt.reason, got)
 				}
 				if tt.newer {
-					if diff := cmp.Diff(map[string]string{v1.AnnotationContentHash: "h"}, got.Annotations); diff != "" {
+					if diff := cmp.Diff(map[string]string{v1.AnnotationContentHash: "h", annotationFields: ""}, got.Annotations); diff != "" {
 						t.Errorf("only what is needed is kept:\n%s", diff)
 					}
 					m.removed(key)
@@ -80,14 +82,17 @@ func TestMemoryOfFacts(t *testing.T) {
 func TestSlim(t *testing.T) {
 	meta := metav1.ObjectMeta{
 		Namespace: "shop", Name: "web", UID: "u", ResourceVersion: "7", Generation: 3, Finalizers: []string{"f"},
-		Labels:          map[string]string{v1.LabelApp: "web"},
-		Annotations:     map[string]string{v1.AnnotationContentHash: "h", "token": "secret"},
-		ManagedFields:   []metav1.ManagedFieldsEntry{{Manager: "x"}},
+		Labels:      map[string]string{v1.LabelApp: "web"},
+		Annotations: map[string]string{v1.AnnotationContentHash: "h", "token": "secret"},
+		ManagedFields: []metav1.ManagedFieldsEntry{
+			{Manager: "x", Operation: metav1.ManagedFieldsOperationUpdate, FieldsV1: metav1.NewFieldsV1(`{"f:spec":{}}`)},
+			{Manager: v1.FieldManager, Operation: metav1.ManagedFieldsOperationApply, FieldsV1: metav1.NewFieldsV1(`{"f:data":{}}`)},
+		},
 		OwnerReferences: []metav1.OwnerReference{{Name: "x"}},
 	}
 	kept := *meta.DeepCopy()
 	kept.ManagedFields, kept.OwnerReferences = nil, nil
-	kept.Annotations = map[string]string{v1.AnnotationContentHash: "h"}
+	kept.Annotations = map[string]string{v1.AnnotationContentHash: "h", annotationFields: `{"f:data":{}}`}
 	bare := metav1.ObjectMeta{Name: "bare"}
 	tombstone := toolscache.DeletedFinalStateUnknown{Key: "shop/web"}
 	status := appsv1.DeploymentStatus{ReadyReplicas: 2}
@@ -110,5 +115,48 @@ func TestSlim(t *testing.T) {
 		if diff := cmp.Diff(tt.want, got); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", tt.reason, diff)
 		}
+		if got, err = slim(got); err != nil || !cmp.Equal(tt.want, got) {
+			t.Errorf("%s: an object that is slimmed again changes to %+v, %v", tt.reason, got, err)
+		}
 	}
+}
+
+// TestMemoryIsBounded: what an app has no more is forgotten, with or without a
+// removal that finds it, and so is the app.
+func TestMemoryIsBounded(t *testing.T) {
+	m := newMemory()
+	service, deployment := made(t, "Service", "web", "1"), made(t, "Deployment", "web", "1")
+	other := made(t, "Deployment", "api", "1")
+	learn := func(app types.UID, manifests ...manifest.Manifest) {
+		m.keep(app, manifests)
+		m.setPatience(app, &patience{})
+		for _, applied := range manifests {
+			m.wrote(applied, applied.Raw, &metav1.PartialObjectMetadata{})
+			m.setClean(applied, "tree")
+			m.setDescribed(applied, "1", "changed")
+			m.corrected(applied, "changed", "", time.Now())
+			m.setForeign(keyOf(applied), true)
+		}
+	}
+	sizes := func() []int {
+		return []int{len(m.written), len(m.clean), len(m.baseline), len(m.drift), len(m.fights), len(m.foreign)}
+	}
+	expect := func(reason string, objects, apps int) {
+		t.Helper()
+		if diff := cmp.Diff([]int{objects, objects, objects, objects, objects, objects}, sizes()); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", reason, diff)
+		}
+		if len(m.patience) != apps || len(m.apps) != apps {
+			t.Errorf("%s: patience with %d and objects of %d apps, want %d", reason, len(m.patience), len(m.apps), apps)
+		}
+	}
+	learn("uid-1", service, deployment)
+	learn("uid-2", other)
+	expect("all are there", 3, 2)
+	learn("uid-1", deployment)
+	expect("the Service is no longer wanted", 2, 2)
+	m.forget("uid-1")
+	expect("the app is removed", 1, 1)
+	m.forget("uid-2")
+	expect("all are removed", 0, 0)
 }

@@ -2,7 +2,6 @@ package apply
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/url"
@@ -21,6 +20,7 @@ import (
 	"pgregory.net/rapid"
 
 	v1 "github.com/example/myapp-hub/api/v1"
+	"github.com/example/myapp-hub/pkg/agent/health"
 	"github.com/example/myapp-hub/pkg/manifest"
 )
 
@@ -30,64 +30,11 @@ func made(t testing.TB, kind, name, content string) manifest.Manifest {
 		"apiVersion": map[string]string{"Service": "v1", "Deployment": "apps/v1"}[kind], "kind": kind,
 		"metadata": map[string]any{"namespace": "shop", "name": name, "labels": map[string]any{"content": content}},
 		"spec":     map[string]any{"content": content, "template": map[string]any{"metadata": map[string]any{"name": content}}},
-	}, 1)
+	}, manifest.Stamp{Generation: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return m
-}
-
-func TestWithMetadata(t *testing.T) {
-	for _, tt := range []struct{ reason, raw, want string }{
-		{"it comes first", `{"kind":"K","metadata":{"name":"n"}}`, `{"kind":"K","metadata":{"uid":"7","name":"n"}}`},
-		{"only the object's own metadata", `{"metadata":{"name":"n"},"spec":{"template":{"metadata":{"a":1}}}}`, `{"metadata":{"uid":"7","name":"n"},"spec":{"template":{"metadata":{"a":1}}}}`},
-		{"text that looks like it is left alone", `{"kind":"\"metadata\":{","metadata":{"name":"n"}}`, `{"kind":"\"metadata\":{","metadata":{"uid":"7","name":"n"}}`},
-		{"nothing to add it to", `{"kind":"K"}`, ""},
-	} {
-		raw := []byte(tt.raw)
-		got, err := withMetadata(raw, "uid", "7")
-		if string(got) != tt.want || (err != nil) != (tt.want == "") {
-			t.Errorf("%s: got %s, %v", tt.reason, got, err)
-		}
-		if string(raw) != tt.raw {
-			t.Errorf("%s: the manifest is immutable and was changed to %s", tt.reason, raw)
-		}
-	}
-}
-
-// FuzzWithMetadata: the result is JSON with the same content and one field more.
-func FuzzWithMetadata(f *testing.F) {
-	f.Add("x", "1")
-	f.Add(`"metadata":{`, "0b9c2f6e-0000-4000-8000-000000000001")
-	f.Add("\\\"metadata\":{", "")
-	f.Add("\x00<>&\u2028", "1")
-	f.Fuzz(func(t *testing.T, content, value string) {
-		for _, r := range value {
-			if r < ' ' || r > '~' {
-				return // UIDs and resourceVersions are printable
-			}
-		}
-		m := made(t, "Deployment", "web", content)
-		out, err := withMetadata(m.Raw, "uid", value)
-		if err != nil {
-			t.Fatal(err)
-		}
-		var was, is map[string]any
-		if err := json.Unmarshal(m.Raw, &was); err != nil {
-			t.Fatal(err)
-		}
-		if err := json.Unmarshal(out, &is); err != nil {
-			t.Fatalf("no longer JSON: %v: %s", err, out)
-		}
-		metadata := is["metadata"].(map[string]any)
-		if metadata["uid"] != value {
-			t.Errorf("uid is %v, want %q", metadata["uid"], value)
-		}
-		delete(metadata, "uid")
-		if diff := cmp.Diff(was, is); diff != "" {
-			t.Errorf("other content (-before +after):\n%s", diff)
-		}
-	})
 }
 
 func TestShorten(t *testing.T) {
@@ -130,7 +77,7 @@ func TestClassify(t *testing.T) {
 		{"no answer is no answer", errors.New("connection refused"), ""},
 	} {
 		err := classify(tt.err)
-		change, refused := refusal(m, fmt.Errorf("doing it: %w", err))
+		change, refused := refusalOf(m, fmt.Errorf("doing it: %w", err))
 		if refused != (tt.want != "") || change.Reason != tt.want {
 			t.Errorf("%s: %v is refused = %v for %q, want %q", tt.reason, tt.err, refused, change.Reason, tt.want)
 		}
@@ -163,9 +110,19 @@ func TestUnreachable(t *testing.T) {
 	}
 }
 
+func noRules(t testing.TB) *health.Rules {
+	t.Helper()
+	rules, err := health.Compile(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return rules
+}
+
 // shows is a cache that shows the manifests, with their pods ready.
 func shows(manifests ...manifest.Manifest) Observed {
-	o := Observed{objects: map[objectKey]*metav1.ObjectMeta{}, deployments: map[string]*appsv1.Deployment{}}
+	o := newObserved()
+	o.app = "web"
 	for _, m := range manifests {
 		d := &appsv1.Deployment{
 			ObjectMeta: metav1.ObjectMeta{Namespace: m.Namespace, Name: m.Name, Annotations: map[string]string{v1.AnnotationContentHash: m.Hash}},
@@ -176,7 +133,7 @@ func shows(manifests ...manifest.Manifest) Observed {
 		if m.GVK == deploymentGVK {
 			o.deployments[m.Name] = d
 		}
-		o.add(m.GVK, &d.ObjectMeta)
+		o.add(m.GVK.GroupKind(), &d.ObjectMeta)
 	}
 	return o
 }
@@ -205,7 +162,7 @@ func TestCompare(t *testing.T) {
 		if diff := cmp.Diff(tt.want, got); diff != "" || set.Writes() != 0 || set.Hash != manifest.SetHash(both) {
 			t.Errorf("%s: %+v\n%s", tt.reason, set, diff)
 		}
-		f := Feedback(set, both, tt.observed)
+		f := Feedback(set, both, tt.observed, noRules(t))
 		if f.State != tt.state || f.Reason != tt.why || (f.AppliedHash == set.Hash) != (tt.why == "") {
 			t.Errorf("%s: feedback %+v", tt.reason, f)
 		}
@@ -219,13 +176,14 @@ func TestFeedbackOfRefusals(t *testing.T) {
 		want        v1.FeedbackState
 		retry       time.Duration
 	}{
-		{"waiting helps", v1.ReasonTerminating, v1.FeedbackProgressing, RetryTerminating},
+
 		{"a person must act", v1.ReasonNotOwned, v1.FeedbackFailed, retryNotOwned},
 		{"a person must act", v1.ReasonRejected, v1.FeedbackFailed, retryRejected},
 		{"a person must act", v1.ReasonForbidden, v1.FeedbackFailed, retryRejected},
+		{"the hub must be released", v1.ReasonHubRestored, v1.FeedbackProgressing, retryRejected},
 	} {
 		set := ChangeSet{Hash: "h", Changes: []Change{{Action: Created}, {Action: Refused, Reason: tt.why, Message: "no"}}}
-		f := Feedback(set, manifests, shows(manifests...))
+		f := Feedback(set, manifests, shows(manifests...), noRules(t))
 		want := v1.Feedback{State: tt.want, Reason: tt.why, Message: "no", Replicas: 1, ReadyReplicas: 1}
 		if diff := cmp.Diff(want, f); diff != "" {
 			t.Errorf("%s, %s: pods of before are still counted, the hash is not (-want +got):\n%s", tt.why, tt.reason, diff)
@@ -233,6 +191,9 @@ func TestFeedbackOfRefusals(t *testing.T) {
 		if got := RetryAfter(set); got != tt.retry {
 			t.Errorf("%s: retried after %v, want %v", tt.why, got, tt.retry)
 		}
+	}
+	if got := RetryAfter(ChangeSet{Changes: []Change{{Action: Created}, terminating(manifests[0])}}); got != RetryTerminating {
+		t.Errorf("what is being deleted is looked at again after %v", got)
 	}
 	unseen := ChangeSet{Changes: []Change{{Action: Unchanged}, {Action: Unchanged, Unseen: true}}}
 	if got := RetryAfter(unseen); got <= writtenTTL {
@@ -260,6 +221,54 @@ func TestOtherFeedback(t *testing.T) {
 	} {
 		if diff := cmp.Diff(tt.want, tt.got); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", tt.reason, diff)
+		}
+	}
+}
+
+// TestReached: of what a hub has written, the latest epoch counts, and in that the
+// highest version.
+func TestReached(t *testing.T) {
+	for _, tt := range []struct {
+		reason string
+		stamps []manifest.Stamp
+		want   Reached
+	}{
+		{"nothing is there", nil, Reached{}},
+		{"numbers are compared, not strings", []manifest.Stamp{{HubVersion: "999"}, {HubVersion: "1000"}}, Reached{Version: "1000"}},
+		{"an object without a stamp says nothing", []manifest.Stamp{{HubVersion: "7"}, {}}, Reached{Version: "7"}},
+		{"versions begin anew after a restore", []manifest.Stamp{{HubVersion: "900"}, {Epoch: 1, HubVersion: "500"}, {HubVersion: "901"}}, Reached{1, "500"}},
+	} {
+		var got Reached
+		for _, stamp := range tt.stamps {
+			got = got.and(stamp)
+		}
+		if got != tt.want {
+			t.Errorf("%s: %+v, want %+v", tt.reason, got, tt.want)
+		}
+	}
+}
+
+// TestPrecedes: an object of another app of the name shows a restore if it was
+// written after the order was given.
+func TestPrecedes(t *testing.T) {
+	for _, tt := range []struct {
+		reason       string
+		ours, theirs manifest.Stamp
+		want         bool
+	}{
+		{"the other app was there before", manifest.Stamp{HubVersion: "200"}, manifest.Stamp{HubVersion: "150", Generation: 9}, false},
+		{"it is of the future", manifest.Stamp{HubVersion: "200"}, manifest.Stamp{HubVersion: "1000", Generation: 1}, true},
+		{"it is of a later epoch", manifest.Stamp{HubVersion: "200"}, manifest.Stamp{Epoch: 1, HubVersion: "100"}, true},
+		{"it is of an earlier epoch", manifest.Stamp{Epoch: 1, HubVersion: "200"}, manifest.Stamp{HubVersion: "900"}, false},
+		{"it has no stamp", manifest.Stamp{HubVersion: "200"}, manifest.Stamp{}, false},
+	} {
+		m, err := manifest.New(map[string]any{"kind": "Service", "metadata": map[string]any{"name": "web"}}, tt.ours)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := target{Manifest: m, owner: Owner{Stamp: tt.ours}}.precedes(tt.theirs)
+		if err != nil || got != tt.want {
+			t.Errorf("%s: %v (%v), want %v", tt.reason, got, err, tt.want)
 		}
 	}
 }

@@ -34,31 +34,48 @@ type Heartbeat struct {
 	log   logr.Logger
 	// unreported is true while the hub lacks a report.
 	unreported func() bool
+	// wentBack is true when a hub that gave a renewal that version has gone back in
+	// time since the renewal before.
+	wentBack func(ctx context.Context, version string) (bool, error)
 	// alive is true while heartbeats succeed.
 	alive atomic.Bool
 }
 
 // New makes the heartbeat of a member's agent. There is none while unreported
-// says that the hub lacks a report: what it knows would pass for fresh.
-func New(hub client.Client, member string, local cluster.Cluster, unreported func() bool, log logr.Logger) (*Heartbeat, error) {
+// says that the hub lacks a report: what it knows would pass for fresh. wentBack
+// tells by the version of a renewal whether the hub has gone back in time.
+func New(hub client.Client, member string, local cluster.Cluster, unreported func() bool, wentBack func(context.Context, string) (bool, error), log logr.Logger) (*Heartbeat, error) {
 	d, err := discovery.NewDiscoveryClientForConfigAndClient(local.GetConfig(), local.GetHTTPClient())
 	if err != nil {
 		return nil, fmt.Errorf("making a discovery client for the own cluster: %w", err)
 	}
 	return &Heartbeat{
-		hub: hub, local: d, log: log, unreported: unreported,
+		hub: hub, local: d, log: log, unreported: unreported, wentBack: wentBack,
 		key: client.ObjectKey{Namespace: v1.MailboxNamespace(member), Name: v1.AgentLease},
 	}, nil
 }
 
-// Start beats until ctx ends.
+// errWentBack says that the hub gives out versions that it has given out before.
+var errWentBack = errors.New("the hub was restored from a backup: what this agent has read of the mailbox is from another time, and it has to start afresh")
+
+// Start beats until ctx ends. It fails when the hub has gone back in time: a
+// cache that resumes its watches would miss what the hub says from now on.
 func (h *Heartbeat) Start(ctx context.Context) error {
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
 	wait.UntilWithContext(ctx, func(ctx context.Context) {
 		err := h.beat(ctx)
+		if errors.Is(err, errWentBack) {
+			stop(err)
+			return
+		}
 		if was := h.alive.Swap(err == nil); err != nil && (was || h.log.V(1).Enabled()) && ctx.Err() == nil {
 			h.log.Error(err, "Heartbeat failed; trying again", "every", v1.HeartbeatInterval.String())
 		}
 	}, v1.HeartbeatInterval)
+	if err := context.Cause(ctx); errors.Is(err, errWentBack) {
+		return err
+	}
 	return nil
 }
 
@@ -88,12 +105,17 @@ func (h *Heartbeat) beat(ctx context.Context) error {
 		},
 	}
 	base := &coordinationv1.Lease{ObjectMeta: lease.ObjectMeta}
-	err := h.hub.Patch(ctx, lease.DeepCopy(), client.MergeFrom(base))
+	renewed := lease.DeepCopy()
+	err := h.hub.Patch(ctx, renewed, client.MergeFrom(base))
 	if apierrors.IsNotFound(err) {
-		err = h.hub.Create(ctx, lease)
+		renewed = lease
+		err = h.hub.Create(ctx, renewed)
 	}
 	if err != nil {
 		return fmt.Errorf("renewing Lease %s on the hub: %w", h.key, err)
 	}
-	return nil
+	if back, err := h.wentBack(ctx, renewed.ResourceVersion); err != nil || !back {
+		return err
+	}
+	return errWentBack
 }

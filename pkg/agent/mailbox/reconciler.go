@@ -3,11 +3,13 @@ package mailbox
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
-	apiequality "k8s.io/apimachinery/pkg/api/equality"
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -16,6 +18,7 @@ import (
 
 	v1 "github.com/example/myapp-hub/api/v1"
 	"github.com/example/myapp-hub/pkg/agent/apply"
+	"github.com/example/myapp-hub/pkg/agent/health"
 	"github.com/example/myapp-hub/pkg/consistency"
 	"github.com/example/myapp-hub/pkg/flush"
 	"github.com/example/myapp-hub/pkg/manifest"
@@ -31,14 +34,21 @@ type Reconciler struct {
 	Engine *apply.Engine
 	Clock  clock.PassiveClock
 
+	rules      health.Cache
 	own        consistency.OwnWrites
 	windows    flush.Windows[types.NamespacedName]
 	mu         sync.Mutex
 	unreported map[types.NamespacedName]struct{}
+	// seen is the highest resourceVersion of a Work.
+	seen string
 }
 
-// staleRecheck is when to look again at a Work that the cache shows too old.
-const staleRecheck = time.Second
+const (
+	// staleRecheck is when to look again at a Work that the cache shows too old.
+	staleRecheck = time.Second
+	// retryOlder is when to look again at an order of a hub that was restored.
+	retryOlder = 2 * time.Minute
+)
 
 // Reconcile is one pass over a Work: carry it out, report.
 func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
@@ -48,6 +58,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 		r.noteUnreported(req.NamespacedName, false)
 		return reconcile.Result{}, client.IgnoreNotFound(err)
 	}
+	r.saw(work)
 	if work.DeletionTimestamp != nil {
 		return reconcile.Result{}, nil
 	}
@@ -56,8 +67,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	}
 	ctx = logf.IntoContext(ctx, logf.FromContext(ctx).WithValues("app", work.Spec.App.Namespace+"/"+work.Spec.App.Name, "member", r.Engine.Member()))
 	feedback, retry, failed := r.carryOut(ctx, work)
-	status := v1.WorkStatus{ObservedGeneration: work.Generation, Feedback: feedback}
-	wait, err := r.report(ctx, work, status)
+	wait, err := r.report(ctx, work, feedback)
 	if failed != nil {
 		return reconcile.Result{}, failed
 	}
@@ -67,12 +77,12 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 // carryOut does what the Work orders. retry says when to look again if nothing
 // happens, zero for never; an error is tried again with backoff.
 func (r *Reconciler) carryOut(ctx context.Context, work *v1.Work) (feedback v1.Feedback, retry time.Duration, err error) {
-	owner := apply.Owner{HubID: work.Spec.HubID, Namespace: work.Spec.App.Namespace, Name: work.Spec.App.Name, UID: work.Spec.App.UID}
+	owner := ownerOf(work)
 	switch work.Spec.State {
 	case v1.WorkRemoved:
 		feedback, retry, err = r.remove(ctx, owner, work)
 	case v1.WorkPresent:
-		feedback, retry, err = put(ctx, r.Engine, owner, work)
+		feedback, retry, err = r.put(ctx, owner, work)
 	default:
 		return v1.Feedback{
 			State: v1.FeedbackFailed, Reason: v1.ReasonRejected,
@@ -85,33 +95,104 @@ func (r *Reconciler) carryOut(ctx context.Context, work *v1.Work) (feedback v1.F
 	return feedback, retry, err
 }
 
-func put(ctx context.Context, engine *apply.Engine, owner apply.Owner, work *v1.Work) (v1.Feedback, time.Duration, error) {
+// ownerOf is the app of a Work, at the point of its history that the Work is from.
+func ownerOf(work *v1.Work) apply.Owner {
+	app := work.Spec.App
+	return apply.Owner{
+		HubID: work.Spec.HubID, Namespace: app.Namespace, Name: app.Name, UID: app.UID,
+		Stamp: manifest.Stamp{Epoch: work.Spec.HubEpoch, Generation: app.Generation, SpecHash: app.SpecHash},
+	}
+}
+
+func (r *Reconciler) put(ctx context.Context, owner apply.Owner, work *v1.Work) (v1.Feedback, time.Duration, error) {
 	manifests := make([]manifest.Manifest, 0, len(work.Spec.Manifests))
 	for _, raw := range work.Spec.Manifests {
 		m, err := manifest.Parse(raw.Raw)
 		if err != nil {
-			return v1.Feedback{}, 0, fmt.Errorf("reading Work %s/%s: %w", work.Namespace, work.Name, err)
+			return rejected(err.Error()), 0, nil
 		}
 		manifests = append(manifests, m)
 	}
 	if hash := manifest.SetHash(manifests); len(manifests) == 0 || hash != work.Spec.ContentHash {
-		return v1.Feedback{
-			State: v1.FeedbackFailed, Reason: v1.ReasonRejected,
-			Message: "the Work is damaged: its manifests are not those that its content hash names; nothing was changed",
-		}, 0, nil
+		return rejected("its manifests are not those that its content hash names"), 0, nil
 	}
-	observed, err := engine.Observe(ctx, owner)
+	rules, err := r.rules.Compile(work.Spec.Policies.HealthRules)
+	if err != nil {
+		return rejected(err.Error()), 0, nil
+	}
+	if missing, err := r.fill(ctx, work, manifests); err != nil || missing != "" {
+		return v1.Feedback{State: v1.FeedbackProgressing, Reason: v1.ReasonPending, Message: missing}, 0, err
+	}
+	observed, err := r.Engine.Observe(ctx, owner)
 	if err != nil {
 		return v1.Feedback{}, 0, err
 	}
-	set, err := engine.Apply(ctx, owner, manifests, observed)
+	if observed.Lacks(manifests) {
+		if reached, ahead, err := r.ahead(ctx, work); err != nil || ahead {
+			return apply.Older(reached), retryOlder, err
+		}
+	}
+	set, err := r.Engine.Apply(ctx, owner, manifests, work.Spec.Policies, observed)
 	if set.Writes() > 0 {
 		logf.FromContext(ctx).V(1).Info("Applied", "changes", set.Changes)
 	}
 	if err != nil {
 		return v1.Feedback{}, 0, err
 	}
-	return apply.Feedback(set, manifests, observed), apply.RetryAfter(set), nil
+	feedback, again := r.Engine.Diagnose(ctx, owner, apply.Feedback(set, manifests, observed, rules))
+	return feedback, sooner(apply.RetryAfter(set), again), nil
+}
+
+// ahead is true if objects on the own cluster were written when the hub was further
+// than it is: it was restored from a backup, and what is missing may have been
+// deleted since. The hub has got at least as far as the Work that it wrote, so an
+// order that is new costs no request.
+func (r *Reconciler) ahead(ctx context.Context, work *v1.Work) (apply.Reached, bool, error) {
+	reached, err := r.Engine.Reached(ctx, work.Spec.HubID)
+	if err != nil || reached.Epoch < work.Spec.HubEpoch {
+		return reached, false, err
+	}
+	if reached.Epoch > work.Spec.HubEpoch {
+		return reached, true, nil
+	}
+	if !apply.LaterVersion(reached.Version, work.ResourceVersion) {
+		return reached, false, nil
+	}
+	now, err := r.reached(ctx)
+	return reached, apply.LaterVersion(reached.Version, now), err
+}
+
+// rejected is the report of a Work that cannot be carried out as it is.
+func rejected(why string) v1.Feedback {
+	return v1.Feedback{
+		State: v1.FeedbackFailed, Reason: v1.ReasonRejected,
+		Message: apply.Shorten("the Work is damaged: " + why + "; nothing was changed"),
+	}
+}
+
+// fill puts the content of the mailbox's Secrets into the Secrets among the
+// manifests. missing says which has not arrived; its arrival brings the Work back.
+func (r *Reconciler) fill(ctx context.Context, work *v1.Work, manifests []manifest.Manifest) (missing string, err error) {
+	for i, m := range manifests {
+		if !m.IsSecret() {
+			continue
+		}
+		at := slices.IndexFunc(work.Spec.Secrets, func(s v1.WorkSecret) bool { return s.Name == m.Name })
+		if at < 0 {
+			return "", fmt.Errorf("the Work %s/%s does not say where the content of %s is", work.Namespace, work.Name, m)
+		}
+		source := &corev1.Secret{}
+		key := types.NamespacedName{Namespace: work.Namespace, Name: work.Spec.Secrets[at].MailboxName}
+		if err := r.Hub.Get(ctx, key, source); apierrors.IsNotFound(err) {
+			return fmt.Sprintf("waiting for the content of %s to arrive in the mailbox", m), nil
+		} else if err != nil {
+			return "", fmt.Errorf("reading Secret %s: %w", key, err)
+		}
+		if manifests[i], err = manifest.Fill(m, source); err != nil {
+			return "", err
+		}
+	}
+	return "", nil
 }
 
 func (r *Reconciler) remove(ctx context.Context, owner apply.Owner, work *v1.Work) (v1.Feedback, time.Duration, error) {
@@ -127,9 +208,8 @@ func (r *Reconciler) remove(ctx context.Context, owner apply.Owner, work *v1.Wor
 	}
 	if removal.Done {
 		logf.FromContext(ctx).V(1).Info("Removed", "policy", work.Spec.DeletionPolicy)
-		return apply.RemovalFeedback(removal), 0, nil
 	}
-	return apply.RemovalFeedback(removal), apply.RetryTerminating, nil
+	return apply.RemovalFeedback(removal), removal.Retry, nil
 }
 
 // confirmRemoval reads the Work live: the order to remove must still stand.
@@ -148,12 +228,16 @@ func (r *Reconciler) confirmRemoval(ctx context.Context, work *v1.Work) (bool, e
 
 // report writes the status if it changed and is due, and says otherwise how long
 // it has to wait.
-func (r *Reconciler) report(ctx context.Context, work *v1.Work, status v1.WorkStatus) (time.Duration, error) {
+func (r *Reconciler) report(ctx context.Context, work *v1.Work, feedback v1.Feedback) (time.Duration, error) {
 	key := client.ObjectKeyFromObject(work)
 	w := r.windows.Of(key)
-	if apiequality.Semantic.DeepEqual(work.Status, status) {
+	if work.Status.ObservedGeneration == work.Generation && work.Status.Feedback == feedback {
 		w.Clean()
 		return 0, nil
+	}
+	status := v1.WorkStatus{
+		ObservedGeneration: work.Generation, Sequence: work.Status.Sequence + 1,
+		ObservedTime: metav1.NewTime(r.Clock.Now()), Feedback: feedback,
 	}
 	if wait := w.Wait(r.Clock.Now()); wait > 0 && !urgent(work.Status, status) {
 		return wait, nil
@@ -173,6 +257,7 @@ func (r *Reconciler) report(ctx context.Context, work *v1.Work, status v1.WorkSt
 		return 0, fmt.Errorf("reporting in Work %s: %w", key, err)
 	}
 	r.own.Wrote(updated)
+	r.saw(updated)
 	w.Written(r.Clock.Now())
 	return 0, nil
 }
@@ -183,6 +268,39 @@ func (r *Reconciler) Unreported() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return len(r.unreported) > 0
+}
+
+// WentBack is true when the hub's API server, which has just given out a version,
+// is behind a Work that was seen: it was restored from a backup. It asks only if
+// the version is lower, for it may be that of another store than the Works'.
+func (r *Reconciler) WentBack(ctx context.Context, version string) (bool, error) {
+	r.mu.Lock()
+	seen := r.seen
+	r.mu.Unlock()
+	if !apply.LaterVersion(seen, version) {
+		return false, nil
+	}
+	now, err := r.reached(ctx)
+	return apply.LaterVersion(seen, now), err
+}
+
+// reached is the version at which the hub's API server is.
+func (r *Reconciler) reached(ctx context.Context) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, apply.RequestTimeout)
+	defer cancel()
+	var page v1.WorkList
+	if err := r.Live.List(ctx, &page, client.InNamespace(v1.MailboxNamespace(r.Engine.Member())), client.Limit(1)); err != nil {
+		return "", fmt.Errorf("asking the hub's API server how far it is: %w", err)
+	}
+	return page.ResourceVersion, nil
+}
+
+func (r *Reconciler) saw(work *v1.Work) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.seen == "" || apply.LaterVersion(work.ResourceVersion, r.seen) {
+		r.seen = work.ResourceVersion
+	}
 }
 
 func (r *Reconciler) noteUnreported(work types.NamespacedName, unreported bool) {

@@ -2,16 +2,22 @@ package mailbox
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"strings"
+	"sync"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/types"
+	toolscache "k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/utils/ptr"
-	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
+	logf "sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 	"sigs.k8s.io/controller-runtime/pkg/source"
@@ -22,9 +28,13 @@ import (
 
 const workers = 8
 
-// Setup adds the controller to the agent's manager. local is the cache of the
-// agent's own cluster.
-func Setup(mgr manager.Manager, local cache.Cache, r *Reconciler) error {
+// Setup makes the engine of the agent's own cluster from config, which lacks only
+// where events go, and adds the controller to the agent's manager.
+func Setup(mgr manager.Manager, r *Reconciler, config apply.Config) error {
+	own := &ownCluster{member: config.Member, works: mgr.GetClient(), started: make(chan struct{})}
+	config.Events, config.OnSync, config.Unanswered = own.events(), own.enqueueAll, &apply.Unanswered{}
+	r.Engine = apply.New(config)
+	own.engine = r.Engine
 	c, err := controller.NewTypedUnmanaged("mailbox", controller.TypedOptions[reconcile.Request]{
 		Reconciler:              r,
 		MaxConcurrentReconciles: workers,
@@ -38,11 +48,11 @@ func Setup(mgr manager.Manager, local cache.Cache, r *Reconciler) error {
 	if err != nil {
 		return fmt.Errorf("making the mailbox controller: %w", err)
 	}
-	sources := []source.Source{source.Kind(mgr.GetCache(), &v1.Work{}, &handler.TypedEnqueueRequestForObject[*v1.Work]{})}
-	for _, object := range apply.Watched() {
-		sources = append(sources, source.Kind(local, object, handler.EnqueueRequestsFromMapFunc(toWork(r.Engine.Member()))))
-	}
-	for _, src := range sources {
+	for _, src := range []source.Source{
+		own,
+		source.Kind(mgr.GetCache(), &v1.Work{}, &handler.TypedEnqueueRequestForObject[*v1.Work]{}),
+		source.Kind(mgr.GetCache(), &corev1.Secret{}, handler.TypedEnqueueRequestsFromMapFunc(toWork)),
+	} {
 		if err := c.Watch(src); err != nil {
 			return fmt.Errorf("watching %v: %w", src, err)
 		}
@@ -50,16 +60,91 @@ func Setup(mgr manager.Manager, local cache.Cache, r *Reconciler) error {
 	return mgr.Add(c)
 }
 
-// toWork maps an object on the own cluster to the Work that placed it.
-func toWork(member string) handler.MapFunc {
-	return func(_ context.Context, o client.Object) []reconcile.Request {
-		l := o.GetLabels()
-		if l[v1.LabelApp] == "" || l[v1.LabelAppUID] == "" {
-			return nil
+// toWork maps a Secret of the mailbox to its Work: its name begins with the
+// Work's, which has no dots.
+func toWork(_ context.Context, secret *corev1.Secret) []reconcile.Request {
+	work, _, ok := strings.Cut(secret.Name, ".")
+	if !ok {
+		return nil
+	}
+	return []reconcile.Request{{NamespacedName: types.NamespacedName{Namespace: secret.Namespace, Name: work}}}
+}
+
+// ownCluster is the source of what happens on the agent's own cluster. It has
+// synced once the engine has started.
+type ownCluster struct {
+	member string
+	engine *apply.Engine
+	works  client.Reader
+
+	mu      sync.Mutex
+	queue   workqueue.TypedRateLimitingInterface[reconcile.Request]
+	started chan struct{}
+	err     error
+}
+
+// Start implements source.Source.
+func (o *ownCluster) Start(ctx context.Context, q workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
+	o.mu.Lock()
+	o.queue = q
+	o.mu.Unlock()
+	go func() {
+		o.err = o.engine.Start(ctx)
+		close(o.started)
+	}()
+	return nil
+}
+
+// WaitForSync implements source.SyncingSource.
+func (o *ownCluster) WaitForSync(ctx context.Context) error {
+	select {
+	case <-o.started:
+		return o.err
+	case <-ctx.Done():
+		return errors.New("the own cluster's objects could not be listed in time")
+	}
+}
+
+func (o *ownCluster) enqueue(work types.NamespacedName) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.queue != nil {
+		o.queue.Add(reconcile.Request{NamespacedName: work})
+	}
+}
+
+// enqueueAll enqueues every Work: some of them wait for a kind to be listed.
+func (o *ownCluster) enqueueAll() {
+	var works v1.WorkList
+	if err := o.works.List(context.Background(), &works, client.UnsafeDisableDeepCopy); err != nil {
+		logf.Log.Error(err, "Cannot list the mailbox")
+		return
+	}
+	for i := range works.Items {
+		o.enqueue(client.ObjectKeyFromObject(&works.Items[i]))
+	}
+}
+
+// events maps an object on the own cluster to the Work that placed it.
+func (o *ownCluster) events() toolscache.ResourceEventHandler {
+	changed := func(object any) {
+		if tombstone, ok := object.(toolscache.DeletedFinalStateUnknown); ok {
+			object = tombstone.Obj
 		}
-		return []reconcile.Request{{NamespacedName: types.NamespacedName{
-			Namespace: v1.MailboxNamespace(member),
-			Name:      v1.WorkName(o.GetNamespace(), l[v1.LabelApp], types.UID(l[v1.LabelAppUID])),
-		}}}
+		m, err := meta.Accessor(object)
+		if err != nil {
+			return
+		}
+		l := m.GetLabels()
+		if l[v1.LabelApp] == "" || l[v1.LabelAppUID] == "" {
+			return
+		}
+		o.enqueue(types.NamespacedName{
+			Namespace: v1.MailboxNamespace(o.member),
+			Name:      v1.WorkName(m.GetNamespace(), l[v1.LabelApp], types.UID(l[v1.LabelAppUID])),
+		})
+	}
+	return toolscache.ResourceEventHandlerFuncs{
+		AddFunc: changed, UpdateFunc: func(_, object any) { changed(object) }, DeleteFunc: changed,
 	}
 }

@@ -1,0 +1,265 @@
+package apply
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/wait"
+	toolscache "k8s.io/client-go/tools/cache"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	logf "sigs.k8s.io/controller-runtime/pkg/log"
+
+	v1 "github.com/example/myapp-hub/api/v1"
+	"github.com/example/myapp-hub/pkg/manifest"
+)
+
+// retryUnwatched is when to look again at a kind whose first list takes long.
+const retryUnwatched = 5 * time.Second
+
+// watches are the kinds that the engine watches.
+type watches struct {
+	mu sync.Mutex
+	// life ends the watches; it is the context of Start.
+	life  context.Context
+	kinds map[schema.GroupKind]kindWatch
+	// resumed is true once the inventory was read and its kinds are watched.
+	resumed bool
+}
+
+type kindWatch struct {
+	gvk    schema.GroupVersionKind
+	synced func() bool
+}
+
+// Start watches the kinds that every app has and those that the cluster's
+// inventory names, until ctx ends. It returns once the former have synced and the
+// latter were looked for once; what fails of that is tried again. Of a kind that
+// has not synced the engine takes no notice.
+func (e *Engine) Start(ctx context.Context) error {
+	e.watches.mu.Lock()
+	e.watches.life = ctx
+	e.watches.mu.Unlock()
+	var synced []toolscache.InformerSynced
+	for _, gvk := range baseKinds() {
+		watch, err := e.watch(gvk) //nolint:contextcheck // a watch lives as long as the connection, not the request
+		if err != nil {
+			return err
+		}
+		synced = append(synced, watch.synced)
+	}
+	if !toolscache.WaitForCacheSync(ctx.Done(), synced...) {
+		return ctx.Err()
+	}
+	if err := e.resume(ctx); err != nil {
+		e.logResume(ctx, err)
+		go e.keepResuming(ctx)
+	}
+	return nil
+}
+
+// keepResuming resumes until that succeeds.
+func (e *Engine) keepResuming(ctx context.Context) {
+	backoff := wait.Backoff{Duration: time.Second, Factor: 2, Steps: 6, Cap: 30 * time.Second}
+	_ = backoff.DelayFunc().Until(ctx, false, false, func(ctx context.Context) (bool, error) {
+		err := e.resume(ctx)
+		if err != nil {
+			e.logResume(ctx, err)
+		}
+		return err == nil, nil
+	})
+	e.onSync()
+}
+
+func (e *Engine) logResume(ctx context.Context, err error) {
+	logf.FromContext(ctx).Error(err, "Cannot watch all kinds of which apps had objects", "inventory", inventoryNamespace+"/"+inventoryName)
+}
+
+// resume watches the kinds that the inventory names.
+func (e *Engine) resume(ctx context.Context) error {
+	kinds, err := e.readInventory(ctx)
+	if err != nil {
+		return err
+	}
+	for _, gvk := range kinds {
+		mapping, err := e.mapper.RESTMapping(gvk.GroupKind(), gvk.Version)
+		if meta.IsNoMatchError(err) {
+			mapping, err = e.mapper.RESTMapping(gvk.GroupKind()) // in another version, perhaps
+		}
+		if meta.IsNoMatchError(err) {
+			continue // The kind is gone from the cluster, and its objects with it.
+		}
+		if err != nil {
+			return fmt.Errorf("looking for %s, of which apps had objects: %w", gvk, err)
+		}
+		if _, err := e.watch(mapping.GroupVersionKind); err != nil { //nolint:contextcheck // a watch lives as long as the connection, not the request
+			return err
+		}
+	}
+	e.watches.mu.Lock()
+	defer e.watches.mu.Unlock()
+	e.watches.resumed = true
+	return nil
+}
+
+// resumed is true once every kind of which apps had objects is watched.
+func (e *Engine) resumed() bool {
+	e.watches.mu.Lock()
+	defer e.watches.mu.Unlock()
+	return e.watches.resumed
+}
+
+// watch starts the watch of a kind unless it runs. It makes no request of its
+// own and does not wait.
+func (e *Engine) watch(gvk schema.GroupVersionKind) (kindWatch, error) {
+	e.watches.mu.Lock()
+	defer e.watches.mu.Unlock()
+	if watch, ok := e.watches.kinds[gvk.GroupKind()]; ok {
+		return watch, nil
+	}
+	ctx, object := e.watches.life, watched(gvk)
+	for index, label := range map[string]string{indexAppUID: v1.LabelAppUID, indexAppName: v1.LabelApp} {
+		if err := e.cache.IndexField(ctx, object, index, byLabel(label)); err != nil {
+			return kindWatch{}, fmt.Errorf("indexing %s by app: %w", gvk, err)
+		}
+	}
+	informer, err := e.cache.GetInformer(ctx, object, cache.BlockUntilSynced(false))
+	if err != nil {
+		return kindWatch{}, fmt.Errorf("starting the informer of %s: %w", gvk, err)
+	}
+	registration, err := informer.AddEventHandler(e.events)
+	if err != nil {
+		return kindWatch{}, fmt.Errorf("watching %s: %w", gvk, err)
+	}
+	watch := kindWatch{gvk: gvk, synced: registration.HasSynced}
+	e.watches.kinds[gvk.GroupKind()] = watch
+	if !slices.Contains(baseKinds(), gvk) {
+		go func() {
+			if toolscache.WaitForCacheSync(ctx.Done(), watch.synced) {
+				e.onSync()
+			}
+		}()
+	}
+	return watch, nil
+}
+
+// watching are the kinds that are watched, sorted; only those whose cache shows
+// what there is, if synced is true.
+func (e *Engine) watching(synced bool) []schema.GroupVersionKind {
+	e.watches.mu.Lock()
+	defer e.watches.mu.Unlock()
+	kinds := make([]schema.GroupVersionKind, 0, len(e.watches.kinds))
+	for _, watch := range e.watches.kinds {
+		if !synced || watch.synced() {
+			kinds = append(kinds, watch.gvk)
+		}
+	}
+	slices.SortFunc(kinds, func(a, b schema.GroupVersionKind) int { return strings.Compare(a.String(), b.String()) })
+	return kinds
+}
+
+// gvkOf is the watched version of a kind.
+func (e *Engine) gvkOf(kind kindKey) schema.GroupVersionKind {
+	e.watches.mu.Lock()
+	defer e.watches.mu.Unlock()
+	return e.watches.kinds[kind].gvk
+}
+
+// prepare sees to it that the kinds of the manifests are watched, and refuses
+// the first that cannot be. A kind is recorded in the inventory before its first
+// object is made: what is not watched after a restart would be left behind.
+func (e *Engine) prepare(ctx context.Context, manifests []manifest.Manifest) (Change, bool, error) {
+	var missing []manifest.Manifest
+	e.watches.mu.Lock()
+	for _, m := range manifests {
+		if watch, ok := e.watches.kinds[m.GVK.GroupKind()]; !ok || !watch.synced() {
+			missing = append(missing, m)
+		}
+	}
+	e.watches.mu.Unlock()
+	for _, m := range missing {
+		mapping, err := e.mapper.RESTMapping(m.GVK.GroupKind(), m.GVK.Version)
+		switch {
+		case meta.IsNoMatchError(err):
+			return refused(m, v1.ReasonKindMissing, "the member does not serve %s: install it there, or remove the object from spec.manifests", m.GVK), false, nil
+		case err != nil:
+			return Change{}, false, fmt.Errorf("finding the resource of %s: %w", m.GVK, classify(err))
+		case mapping.Scope.Name() == meta.RESTScopeNameRoot:
+			return refused(m, v1.ReasonNotPermitted, "%s objects belong to the whole cluster, and an app may not make those: remove the object from spec.manifests", m.GVK.Kind), false, nil
+		}
+		if err := e.recordKind(ctx, m.GVK); err != nil {
+			return Change{}, false, err
+		}
+		watch, err := e.watch(m.GVK) //nolint:contextcheck // a watch lives as long as the connection, not the request
+		if err != nil {
+			return Change{}, false, err
+		}
+		if !watch.synced() {
+			change := refused(m, v1.ReasonUnreadable, "waiting for the first list of %s objects; if it stays so, check that they may be listed and watched there", m.GVK.Kind)
+			change.Retry = retryUnwatched
+			return change, false, nil
+		}
+	}
+	return Change{}, true, nil
+}
+
+const (
+	// The inventory names the kinds of which apps have had objects on a cluster.
+	inventoryNamespace = "myapp-hub-system"
+	inventoryName      = "myapp-hub-inventory"
+)
+
+// readInventory reads the kinds from the cluster. No inventory: no kind but
+// those that are always watched was ever used.
+func (e *Engine) readInventory(ctx context.Context) ([]schema.GroupVersionKind, error) {
+	r, err := e.whole(configMapGVK, inventoryNamespace)
+	if err != nil {
+		return nil, err
+	}
+	live, err := getWhole(ctx, r, inventoryName)
+	if err != nil || live == nil {
+		return nil, classify(err)
+	}
+	data, _ := live.Object["data"].(map[string]any)
+	var kinds []schema.GroupVersionKind
+	for _, key := range slices.Sorted(maps.Keys(data)) {
+		version, _ := data[key].(string)
+		kinds = append(kinds, schema.ParseGroupKind(key).WithVersion(version))
+	}
+	e.memory.setRecorded(kinds...)
+	return kinds, nil
+}
+
+// recordKind adds a kind to the inventory of the cluster, which only grows.
+func (e *Engine) recordKind(ctx context.Context, gvk schema.GroupVersionKind) error {
+	if e.memory.isRecorded(gvk) || slices.Contains(baseKinds(), gvk) {
+		return nil
+	}
+	if err := e.ensureNamespace(ctx, inventoryNamespace); err != nil {
+		return err
+	}
+	err := e.writeInventory(ctx, gvk)
+	if apierrors.IsNotFound(err) {
+		e.memory.setNamespace(inventoryNamespace, false)
+	}
+	if err != nil {
+		return fmt.Errorf("recording in ConfigMap %s/%s that apps have %s objects: %w", inventoryNamespace, inventoryName, gvk.Kind, err)
+	}
+	e.memory.setRecorded(gvk)
+	return nil
+}
+
+// appObjects are options to list an app's cached objects without copying them.
+func appObjects(namespace string, uid string) []client.ListOption {
+	return []client.ListOption{
+		client.InNamespace(namespace), client.MatchingFields{indexAppUID: uid}, client.UnsafeDisableDeepCopy,
+	}
+}
