@@ -10,7 +10,10 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	appsv1 "k8s.io/api/apps/v1"
+	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"sigs.k8s.io/yaml"
 
@@ -32,9 +35,25 @@ func input(t testing.TB, name string) Input {
 		t.Fatal(err)
 	}
 	return Input{
-		Namespace: "shop", Name: "web", UID: "0b9c2f6e-0000-4000-8000-000000000001", Generation: 4,
-		HubID: "hub-a", Member: "eu-1", Template: Template(&spec), Replicas: 3,
+		Namespace: "shop", Name: "web", UID: "0b9c2f6e-0000-4000-8000-000000000001", Stamp: manifest.Stamp{Generation: 4},
+		HubID: "hub-a", Cluster: Cluster{
+			Name: "eu-1", Labels: map[string]string{"region": "eu", "env": "prod"},
+			Properties: map[string]v1.PropertyValue{"domain": "eu-1.example.com", "cost": "$5 (or $$6)"},
+		}, Template: Template(&spec), Replicas: 3,
 	}
+}
+
+// goldens are the specs in testdata.
+func goldens(t testing.TB) []string {
+	t.Helper()
+	paths, err := filepath.Glob(filepath.Join("testdata", "*.golden.yaml"))
+	if err != nil || len(paths) == 0 {
+		t.Fatal("no golden files", err)
+	}
+	for i := range paths {
+		paths[i] = strings.TrimSuffix(filepath.Base(paths[i]), ".golden.yaml")
+	}
+	return paths
 }
 
 func render(t testing.TB, in Input) []manifest.Manifest {
@@ -49,7 +68,7 @@ func render(t testing.TB, in Input) []manifest.Manifest {
 // TestGolden shows a reader what a member gets. Run with -update to write the
 // files; a change of one means that every member's objects are written again.
 func TestGolden(t *testing.T) {
-	for _, name := range []string{"plain", "rich"} {
+	for _, name := range goldens(t) {
 		t.Run(name, func(t *testing.T) {
 			var got bytes.Buffer
 			for _, m := range render(t, input(t, name)) {
@@ -105,9 +124,10 @@ func TestWhatChangesTheHash(t *testing.T) {
 		change func(*Input)
 		same   bool
 	}{
-		{"an edit that changes no object writes none", func(in *Input) { in.Generation++ }, true},
+		{"an edit that changes no object writes none", func(in *Input) { in.Stamp.Generation++ }, true},
 		{"TCP is the default", func(in *Input) { in.Template.Ports[0].Protocol = "" }, true},
-		{"scaling is to reach the member", func(in *Input) { in.Replicas++ }, false},
+		{"scaling is to reach the member", func(in *Input) { in.Template.Autoscaling = nil; in.Replicas++ }, false},
+		{"an autoscaler has the number of pods", func(in *Input) { in.Replicas++ }, true},
 		{"so is another image", func(in *Input) { in.Template.Image = "web:2" }, false},
 		{"the marks are applied too", func(in *Input) { in.HubID = "hub-b" }, false},
 		{"an app made again is another app", func(in *Input) { in.UID = "other" }, false},
@@ -139,8 +159,9 @@ func TestMarksNeverRollAPod(t *testing.T) {
 		return ""
 	}
 	in := input(t, "rich")
+	in.Template.Sidecars[0].Env = nil // it asks for the member's name
 	other := in
-	other.HubID, other.Member, other.UID, other.Generation, other.Replicas = "hub-b", "us-9", "other", 99, 7
+	other.HubID, other.Cluster.Name, other.UID, other.Stamp.Generation, other.Replicas = "hub-b", "us-9", "other", 99, 7
 	if diff := cmp.Diff(podTemplate(in), podTemplate(other)); diff != "" {
 		t.Errorf("a mark would roll every pod:\n%s", diff)
 	}
@@ -162,22 +183,44 @@ func TestMarks(t *testing.T) {
 		if err := json.Unmarshal(m.Raw, &o); err != nil {
 			t.Fatal(err)
 		}
+		delete(o.Metadata.Labels, "team") // the user's own
 		if diff := cmp.Diff(want, o.Metadata.Labels); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", m, diff)
 		}
 	}
 }
 
-// TestServiceSelectsThePods: a Service, the Deployment and status.selector
-// agree on what a pod of the app is.
-func TestServiceSelectsThePods(t *testing.T) {
+// decoded finds the object of a Go type among those that are rendered.
+func decoded[T any](t testing.TB, in Input, kind string) T {
+	t.Helper()
+	var object T
+	for _, m := range render(t, in) {
+		if m.GVK.Kind == kind {
+			if err := json.Unmarshal(m.Raw, &object); err != nil {
+				t.Fatal(err)
+			}
+			return object
+		}
+	}
+	t.Fatalf("no %s is rendered", kind)
+	return object
+}
+
+// TestEverybodyMeansTheSamePods: the Service, the disruption budget, the
+// Deployment and status.selector agree on what a pod of the app is.
+func TestEverybodyMeansTheSamePods(t *testing.T) {
 	in := input(t, "rich")
-	pods := deployment(in)
+	deployment := decoded[appsv1.Deployment](t, in, "Deployment")
 	for reason, selector := range map[string]map[string]string{
-		"the Service": service(in).Spec.Selector, "the Deployment": pods.Spec.Selector.MatchLabels,
+		"the Service":           decoded[corev1.Service](t, in, "Service").Spec.Selector,
+		"the Deployment":        deployment.Spec.Selector.MatchLabels,
+		"the disruption budget": decoded[policyv1.PodDisruptionBudget](t, in, "PodDisruptionBudget").Spec.Selector.MatchLabels,
 	} {
+		if len(selector) == 0 {
+			t.Errorf("%s selects everything", reason)
+		}
 		for k, v := range selector {
-			if pods.Spec.Template.Labels[k] != v {
+			if deployment.Spec.Template.Labels[k] != v {
 				t.Errorf("%s selects %s=%s, which pods do not have", reason, k, v)
 			}
 			if got := PodSelector(in.Name); got != k+"="+v {
@@ -198,9 +241,52 @@ func TestServicePorts(t *testing.T) {
 		{"by name", v1.ServicePort{Name: "web", Port: 80, TargetPort: &named}, corev1.ServicePort{Name: "web", Port: 80, Protocol: "TCP", TargetPort: named}},
 		{"by number, another protocol", v1.ServicePort{Port: 53, Protocol: "UDP", TargetPort: &number}, corev1.ServicePort{Port: 53, Protocol: "UDP", TargetPort: number}},
 	} {
-		in := Input{Name: "web", Template: v1.MyAppSpec{Service: &v1.Service{Ports: []v1.ServicePort{tt.port}}}}
-		if diff := cmp.Diff([]corev1.ServicePort{tt.want}, service(in).Spec.Ports); diff != "" {
+		in := Input{Name: "web", Template: v1.MyAppSpec{Image: "web", Service: &v1.Service{Ports: []v1.ServicePort{tt.port}}}}
+		got := decoded[corev1.Service](t, in, "Service")
+		if diff := cmp.Diff([]corev1.ServicePort{tt.want}, got.Spec.Ports); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", tt.reason, diff)
 		}
+	}
+}
+
+// TestRenderedObjectsAreValid: what the hub itself makes is of the type that it
+// says, to the letter.
+func TestRenderedObjectsAreValid(t *testing.T) {
+	types := map[string]func() any{
+		"ServiceAccount": func() any { return new(corev1.ServiceAccount) }, "Secret": func() any { return new(corev1.Secret) },
+		"ConfigMap": func() any { return new(corev1.ConfigMap) }, "Service": func() any { return new(corev1.Service) },
+		"PodDisruptionBudget": func() any { return new(policyv1.PodDisruptionBudget) }, "Deployment": func() any { return new(appsv1.Deployment) },
+		"HorizontalPodAutoscaler": func() any { return new(autoscalingv2.HorizontalPodAutoscaler) },
+	}
+	seen := map[string]bool{}
+	for _, name := range goldens(t) {
+		for _, m := range render(t, input(t, name)) {
+			typed, ok := types[m.GVK.Kind]
+			if !ok {
+				continue // a manifest of the user's
+			}
+			seen[m.GVK.Kind] = true
+			if err := decodeStrictly(m.Raw, typed()); err != nil {
+				t.Errorf("%s: %s: %v", name, m, err)
+			}
+		}
+	}
+	for kind := range types {
+		if !seen[kind] {
+			t.Errorf("no golden file has a %s", kind)
+		}
+	}
+}
+
+// TestOrder: what pods need comes before them, and what acts on the workload
+// after it.
+func TestOrder(t *testing.T) {
+	var kinds []string
+	for _, m := range render(t, input(t, "rich")) {
+		kinds = append(kinds, m.GVK.Kind)
+	}
+	want := []string{"ServiceAccount", "Secret", "ConfigMap", "Service", "PodDisruptionBudget", "Queue", "NetworkPolicy", "Deployment", "HorizontalPodAutoscaler"}
+	if diff := cmp.Diff(want, kinds); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
 	}
 }

@@ -28,6 +28,9 @@ var policies = map[string]func(*v1.MyAppSpec){
 	"Placement":            func(s *v1.MyAppSpec) { s.Placement = &v1.Placement{ClusterSelector: &v1.ClusterSelector{}} },
 	"DeletionPolicy":       func(s *v1.MyAppSpec) { s.DeletionPolicy = v1.DeletionOrphan },
 	"Paused":               func(s *v1.MyAppSpec) { s.Paused = true },
+	"Drift":                func(s *v1.MyAppSpec) { s.Drift = &v1.Drift{Mode: v1.DriftReport} },
+	"Adoption":             func(s *v1.MyAppSpec) { s.Adoption = v1.AdoptAlways },
+	"HealthRules":          func(s *v1.MyAppSpec) { s.HealthRules = []v1.HealthRule{{Kind: "Queue", Ready: "true"}} },
 	"RevisionHistoryLimit": func(s *v1.MyAppSpec) { s.RevisionHistoryLimit = ptr.To[int32](1) },
 }
 
@@ -56,6 +59,30 @@ func TestEveryFieldIsTemplateOrPolicy(t *testing.T) {
 		if got := revision(t, "web", "uid", spec, 0); got.Name == base.Name {
 			t.Errorf("%s renders, but a change of it starts no revision", name)
 		}
+	}
+}
+
+// TestReplicasOfOverridesStartNoRevision: neither their number nor for whom
+// they are. An override that renders starts one.
+func TestReplicasOfOverridesStartNoRevision(t *testing.T) {
+	base := revision(t, "web", "uid", app(t, `{image: web, overrides: [{clusterNames: [a], image: {tag: "2"}}]}`).Spec, 0)
+	for _, tt := range []struct {
+		reason, spec string
+		same         bool
+	}{
+		{"replicas beside something else", `{image: web, overrides: [{clusterNames: [a], image: {tag: "2"}, replicas: 3}]}`, true},
+		{"an override that has only replicas", `{image: web, overrides: [{clusterNames: [a], image: {tag: "2"}}, {clusterNames: [b], replicas: 3}, {replicas: 3}]}`, true},
+		{"another image", `{image: web, overrides: [{clusterNames: [a], image: {tag: "3"}}]}`, false},
+		{"the same for other members", `{image: web, overrides: [{clusterNames: [b], image: {tag: "2"}}]}`, false},
+		{"none", `{image: web}`, false},
+	} {
+		if same := revision(t, "web", "uid", app(t, tt.spec).Spec, 0).Name == base.Name; same != tt.same {
+			t.Errorf("%s: same = %v", tt.reason, same)
+		}
+	}
+	template := Template(&app(t, `{image: web, overrides: [{clusterNames: [b], replicas: 3}, {image: {tag: "2"}}]}`).Spec)
+	if len(template.Overrides) != 2 || template.Overrides[1].Image == nil {
+		t.Errorf("an error would name another entry than the user's: %+v", template.Overrides)
 	}
 }
 
