@@ -10,6 +10,8 @@ import (
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
+	authenticationv1 "k8s.io/api/authentication/v1"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
@@ -28,10 +30,13 @@ import (
 
 	v1 "github.com/example/myapp-hub/api/v1"
 	"github.com/example/myapp-hub/pkg/agent/apply"
+	"github.com/example/myapp-hub/pkg/agent/health"
 	"github.com/example/myapp-hub/pkg/consistency"
 	"github.com/example/myapp-hub/pkg/hub/app"
 	"github.com/example/myapp-hub/pkg/hub/delivery"
 	"github.com/example/myapp-hub/pkg/hub/members"
+	"github.com/example/myapp-hub/pkg/hub/restore"
+	"github.com/example/myapp-hub/pkg/hub/webhook"
 )
 
 // shutdownTimeout is how long requests under way may take when the hub stops.
@@ -58,9 +63,14 @@ func Run(ctx context.Context, o Options) error {
 		return err
 	}
 
+	username, err := whoAmI(ctx, direct)
+	if err != nil {
+		return err
+	}
 	provider, err := members.New(members.Options{
 		Namespace:    o.Namespace,
-		Mapper:       apply.Mapper,
+		Username:     username,
+		Mapper:       apply.NewMapper,
 		CacheOptions: func(member string) cache.Options { return apply.CacheOptions(id, member) },
 		Log:          o.Log.WithName("members"),
 	})
@@ -71,8 +81,12 @@ func Run(ctx context.Context, o Options) error {
 	if err != nil {
 		return fmt.Errorf("making the manager: %w", err)
 	}
-	if err := setup(ctx, mgr, provider, id); err != nil {
+	guard := restore.New(restore.NewStore(direct, o.Namespace), o.Namespace, o.Log.WithName("restore"))
+	if err := setup(ctx, mgr, provider, guard, id); err != nil {
 		return err
+	}
+	if o.WebhookCertDir != "" {
+		webhook.Register(mgr.GetLocalManager().GetWebhookServer(), health.CheckRule)
 	}
 	o.Log.Info("Starting the hub", "hubID", id, "namespace", o.Namespace)
 	return mgr.Start(ctx)
@@ -80,7 +94,7 @@ func Run(ctx context.Context, o Options) error {
 
 // setup adds the hub's controllers: who the members are, what is decided about
 // apps, and how decisions reach the members.
-func setup(ctx context.Context, mgr mcmanager.Manager, provider *members.Provider, id string) error {
+func setup(ctx context.Context, mgr mcmanager.Manager, provider *members.Provider, guard *restore.Guard, id string) error {
 	local := mgr.GetLocalManager()
 	if err := delivery.AddIndexes(ctx, local.GetFieldIndexer()); err != nil {
 		return err
@@ -91,16 +105,52 @@ func setup(ctx context.Context, mgr mcmanager.Manager, provider *members.Provide
 	if err := provider.SetupWithManager(local); err != nil {
 		return fmt.Errorf("setting up members: %w", err)
 	}
+	if err := apply.RegisterMetrics(); err != nil {
+		return fmt.Errorf("registering metrics: %w", err)
+	}
 	reports := delivery.NewReports()
-	decisions := &app.Reconciler{Client: local.GetClient(), Live: local.GetAPIReader(), Reports: reports, Clock: clock.RealClock{}}
-	if err := app.Setup(local, decisions, reports.OnChange, barrier[reconcile.Request](local)); err != nil {
+	if err := guard.SetupWithManager(local); err != nil {
 		return err
 	}
-	deliveries := &delivery.Reconciler{Hub: local.GetClient(), Live: local.GetAPIReader(), HubID: id, Reports: reports}
-	if err := delivery.Setup(mgr, deliveries, barrier[mcreconcile.Request](local)); err != nil {
+	decisions := &app.Reconciler{Client: local.GetClient(), Live: local.GetAPIReader(), Reports: reports, Guard: guard, Clock: clock.RealClock{}}
+	if err := app.Setup(local, decisions, reports.OnChange, barrier[reconcile.Request](local), restore.Loaded[reconcile.Request](guard)); err != nil {
+		return err
+	}
+	secrets, err := propagated(local)
+	if err != nil {
+		return err
+	}
+	deliveries := &delivery.Reconciler{Hub: local.GetClient(), Live: local.GetAPIReader(), Secrets: secrets, HubID: id, Reports: reports, Guard: guard}
+	if err := delivery.Setup(mgr, deliveries, barrier[mcreconcile.Request](local), restore.Loaded[mcreconcile.Request](guard)); err != nil {
 		return err
 	}
 	return addChecks(local)
+}
+
+// propagated is a cache of its own for the Secrets that may be copied to members,
+// content included. No other content of a Secret is in the hub's memory.
+func propagated(mgr manager.Manager) (cache.Cache, error) {
+	c, err := cache.New(mgr.GetConfig(), cache.Options{
+		HTTPClient: mgr.GetHTTPClient(), Scheme: mgr.GetScheme(), Mapper: mgr.GetRESTMapper(),
+		DefaultTransform:            cache.TransformStripManagedFields(),
+		ReaderFailOnMissingInformer: true,
+		ByObject: map[client.Object]cache.ByObject{
+			&corev1.Secret{}: {Label: labels.SelectorFromSet(labels.Set{v1.LabelPropagate: "true"})},
+		},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("making the cache of Secrets: %w", err)
+	}
+	return c, mgr.Add(c)
+}
+
+// whoAmI is the hub's own name on its API server.
+func whoAmI(ctx context.Context, c client.Client) (string, error) {
+	review := &authenticationv1.SelfSubjectReview{}
+	if err := c.Create(ctx, review); err != nil {
+		return "", fmt.Errorf("asking the API server for the hub's own name: %w", err)
+	}
+	return review.Status.UserInfo.Username, nil
 }
 
 func managerOptions(o Options, scheme *runtime.Scheme) manager.Options {
@@ -114,6 +164,7 @@ func managerOptions(o Options, scheme *runtime.Scheme) manager.Options {
 			SecureServing:  true,
 			FilterProvider: filters.WithAuthenticationAndAuthorization,
 		},
+		WebhookServer:           o.webhookServer(),
 		HealthProbeBindAddress:  o.HealthProbeBindAddress,
 		LeaderElection:          o.LeaderElection.Enabled,
 		LeaderElectionID:        "myapp-hub",

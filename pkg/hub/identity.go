@@ -13,17 +13,17 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 
 	v1 "github.com/example/myapp-hub/api/v1"
+	"github.com/example/myapp-hub/pkg/hub/restore"
 )
 
-const (
-	identityName = "hub-identity"
-	identityKey  = "hubID"
-)
+// identityKey is the key of the hub's ID in the ConfigMap of its identity. The
+// other keys are package restore's.
+const identityKey = "hubID"
 
 // hubID is the hub's identity on members: a UUID in a ConfigMap that is made at
 // the first start and restored with a backup.
 func hubID(ctx context.Context, c client.Client, namespace string) (string, error) {
-	key := types.NamespacedName{Namespace: namespace, Name: identityName}
+	key := types.NamespacedName{Namespace: namespace, Name: restore.ConfigMap}
 	var identity corev1.ConfigMap
 	err := c.Get(ctx, key, &identity)
 	if apierrors.IsNotFound(err) {
@@ -31,7 +31,7 @@ func hubID(ctx context.Context, c client.Client, namespace string) (string, erro
 			return "", err
 		}
 		identity = corev1.ConfigMap{
-			ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: identityName, Labels: map[string]string{v1.LabelManagedBy: v1.ManagedBy}},
+			ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: restore.ConfigMap, Labels: map[string]string{v1.LabelManagedBy: v1.ManagedBy}},
 			Data:       map[string]string{identityKey: string(uuid.NewUUID())},
 		}
 		err = c.Create(ctx, &identity)

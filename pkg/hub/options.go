@@ -2,10 +2,13 @@ package hub
 
 import (
 	"fmt"
+	"net"
+	"strconv"
 	"time"
 
 	"github.com/go-logr/logr"
 	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/webhook"
 
 	"github.com/example/myapp-hub/pkg/agent/apply"
 )
@@ -23,6 +26,13 @@ type Options struct {
 	// MetricsCertDir holds tls.crt and tls.key for /metrics; they are read again
 	// when they change. Empty: a certificate that nobody has signed.
 	MetricsCertDir string
+	// WebhookBindAddress serves the admission webhook of MyApps over TLS.
+	// Example: :9443
+	WebhookBindAddress string
+	// WebhookCertDir holds tls.crt and tls.key of the webhook; they are read again
+	// when they change. Empty: there is no webhook. A spec that it would refuse is
+	// then admitted, and reported in the status.
+	WebhookCertDir string
 	// HealthProbeBindAddress serves /healthz and /readyz. Example: :8081
 	HealthProbeBindAddress string
 	// LeaderElection lets one of several hubs work; it exits when it loses.
@@ -56,10 +66,23 @@ func (l LeaderElection) margin() time.Duration {
 	return l.LeaseDuration - l.RenewDeadline - l.RetryPeriod
 }
 
+// webhookServer serves the webhook; it is not started unless one is registered.
+func (o Options) webhookServer() webhook.Server {
+	host, port, _ := net.SplitHostPort(o.WebhookBindAddress)
+	number, _ := strconv.Atoi(port)
+	return webhook.NewServer(webhook.Options{Host: host, Port: number, CertDir: o.WebhookCertDir})
+}
+
 // Validate refuses options the hub cannot run with, saying what to do.
 func (o Options) Validate() error {
 	if o.Namespace == "" {
 		return fmt.Errorf("the hub's namespace is not set: use --namespace")
+	}
+	if o.WebhookCertDir != "" {
+		_, port, err := net.SplitHostPort(o.WebhookBindAddress)
+		if number, numberErr := strconv.Atoi(port); err != nil || numberErr != nil || number < 1 || number > 65535 {
+			return fmt.Errorf("the webhook's address %q is not HOST:PORT with a number: set --webhook-bind-address, for example to :9443", o.WebhookBindAddress)
+		}
 	}
 	if le := o.LeaderElection; le.Enabled && le.margin() <= apply.RequestTimeout {
 		return fmt.Errorf("lease duration %s minus renew deadline %s minus retry period %s must be more than the %s a request may take, or an old leader could write late: raise --leader-elect-lease-duration",

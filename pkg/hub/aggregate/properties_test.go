@@ -6,9 +6,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fluxcd/cli-utils/pkg/kstatus/status"
 	"github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
 	"pgregory.net/rapid"
 
 	v1 "github.com/example/myapp-hub/api/v1"
@@ -19,14 +22,19 @@ var (
 		v1.PlacementPending, v1.PlacementProgressing, v1.PlacementReady, v1.PlacementFailed,
 		v1.PlacementUnknown, v1.PlacementRemoving, v1.PlacementStray,
 	}
-	reasons = []string{v1.ReasonPodsNotReady, v1.ReasonForbidden, v1.ReasonRejected, v1.ReasonApplyError, ""}
-	names4  = []string{"a", "b", "c", "d"}
+	reasons = []string{
+		v1.ReasonPodsNotReady, v1.ReasonForbidden, v1.ReasonApplyError, v1.ReasonDrifted, v1.ReasonContested,
+		v1.ReasonSecretMissing, v1.ReasonHubRestored, v1.ReasonHubReplaced, "", "", "",
+	}
+	names4 = []string{"a", "b", "c", "d"}
 )
 
 type world struct {
-	persisted, next []v1.PlacementRow
-	reports         map[string]Report
-	members         map[string]Member
+	persisted, next  []v1.PlacementRow
+	reports          map[string]Report
+	members          map[string]Member
+	autoscaled, held bool
+	forced           map[string]bool
 }
 
 func genRow(t *rapid.T, name string) v1.PlacementRow {
@@ -47,8 +55,11 @@ func genRow(t *rapid.T, name string) v1.PlacementRow {
 }
 
 func genWorld(t *rapid.T) world {
-	w := world{reports: map[string]Report{}, members: map[string]Member{}}
+	w := world{reports: map[string]Report{}, members: map[string]Member{}, forced: map[string]bool{}}
+	w.autoscaled = rapid.Bool().Draw(t, "autoscaled")
+	w.held = rapid.IntRange(0, 3).Draw(t, "held") == 0
 	for _, name := range names4 {
+		w.forced[name] = rapid.IntRange(0, 3).Draw(t, name+" forced") == 0
 		current := int64(0)
 		if rapid.Bool().Draw(t, name+" persisted") {
 			w.persisted = append(w.persisted, genRow(t, name))
@@ -83,24 +94,54 @@ func genWorld(t *rapid.T) world {
 	return w
 }
 
+func (w world) observation() Observation {
+	return Observation{Persisted: w.persisted, Next: w.next, Reports: w.reports, Members: w.members, Autoscaled: w.autoscaled, Held: w.held, ForceRemoved: w.forced}
+}
+
+func (w world) rows(now metav1.Time) []v1.PlacementRow {
+	rows, _ := Rows(w.observation(), now)
+	return rows
+}
+
 func genInput(t *rapid.T) Input {
 	w := genWorld(t)
-	return Input{
-		Rows:       Rows(w.persisted, w.next, w.reports, w.members, noon),
+	in := Input{
+		Rows:      w.rows(noon),
+		Namespace: "shop", Name: "web",
 		Generation: rapid.Int64Range(1, 3).Draw(t, "generation"),
 		Deleting:   rapid.Bool().Draw(t, "deleting"), Paused: rapid.Bool().Draw(t, "paused"),
 		Revision:        "web-1",
-		Replicas:        rapid.Int32Range(0, 3).Draw(t, "wanted replicas"),
+		Replicas:        map[string]int32{},
+		SpecReplicas:    rapid.Int32Range(0, 3).Draw(t, "spec.replicas"),
+		Autoscaled:      w.autoscaled,
 		PlacementReason: rapid.SampledFrom([]string{v1.ReasonPlaced, v1.ReasonNoMatch, v1.ReasonSelectorInvalid}).Draw(t, "placement"),
+		Invalid:         rapid.SampledFrom([]string{"", "", "", "spec.image: bad"}).Draw(t, "invalid"),
 	}
+	for name := range w.members {
+		in.Replicas[name] = rapid.SampledFrom([]int32{in.SpecReplicas, in.SpecReplicas, 3}).Draw(t, name+" wanted replicas")
+	}
+	// Often everything is as it should be, or Ready would hardly ever be True.
+	if rapid.Bool().Draw(t, "as wanted") {
+		for i := range in.Rows {
+			in.Rows[i].Updated, in.Rows[i].Replicas = true, in.replicasOf(in.Rows[i])
+			if wanted(in.Rows[i]) {
+				in.Rows[i].State = v1.PlacementReady
+			}
+		}
+	}
+	if w.held {
+		in.Held = &Hold{Reason: v1.ReasonHubRestored, Message: "the hub is older"}
+	}
+	return in
 }
 
-// TestRowsAreDroppedOnlyOnConfirmation is law 1.
+// TestRowsAreDroppedOnlyOnConfirmation is law 1: a row goes when its member has
+// confirmed, or when a person has said not to wait, and never while the hub holds.
 func TestRowsAreDroppedOnlyOnConfirmation(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		w := genWorld(t)
 		left := map[string]bool{}
-		got := Rows(w.persisted, w.next, w.reports, w.members, noon)
+		got, forced := Rows(w.observation(), noon)
 		for _, row := range got {
 			left[row.Cluster] = true
 		}
@@ -112,9 +153,12 @@ func TestRowsAreDroppedOnlyOnConfirmation(t *testing.T) {
 			report, reported := w.reports[row.Cluster]
 			confirmed := reported && report.State == v1.FeedbackRemoved && report.Decision == row.Decision
 			ordered := stored.State == v1.PlacementRemoving && stored.Decision == row.Decision && row.State == v1.PlacementRemoving
-			want := confirmed && (ordered || row.State == v1.PlacementStray)
-			if left[row.Cluster] == want {
+			want := confirmed && (ordered || row.State == v1.PlacementStray) || ordered && w.forced[row.Cluster]
+			if want = want && !w.held; left[row.Cluster] == want {
 				t.Fatalf("row %+v, persisted %+v, report %+v: dropped = %v, want %v", row, stored, report, !left[row.Cluster], want)
+			}
+			if says := slices.Contains(forced, row.Cluster); says != (want && !confirmed) {
+				t.Fatalf("row %+v, report %+v: said to be forced = %v", row, report, says)
 			}
 		}
 	})
@@ -125,7 +169,7 @@ func TestRowsAreDroppedOnlyOnConfirmation(t *testing.T) {
 func TestSilenceIsNeverReady(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		w := genWorld(t)
-		for _, row := range Rows(w.persisted, w.next, w.reports, w.members, noon) {
+		for _, row := range w.rows(noon) {
 			if m := w.members[row.Cluster]; wanted(row) && !m.Ready && row.State != v1.PlacementUnknown {
 				t.Fatalf("%s does not answer and is %s", row.Cluster, row.State)
 			}
@@ -145,7 +189,7 @@ func TestObservationDecidesNothing(t *testing.T) {
 		for _, row := range w.next {
 			next[row.Cluster] = row
 		}
-		for _, row := range Rows(w.persisted, w.next, w.reports, w.members, noon) {
+		for _, row := range w.rows(noon) {
 			was, ok := next[row.Cluster]
 			if !ok {
 				if row.State != v1.PlacementStray || !w.reports[row.Cluster].Stray {
@@ -188,7 +232,7 @@ func TestSummaryAddsUp(t *testing.T) {
 }
 
 // TestReadyIsTrueOnlyIfAllAre: Ready means that every wanted row is Ready, with
-// what the spec says now.
+// what the spec says now, and nothing holds or stalls the app.
 func TestReadyIsTrueOnlyIfAllAre(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		in := genInput(t)
@@ -198,10 +242,14 @@ func TestReadyIsTrueOnlyIfAllAre(t *testing.T) {
 		for _, row := range in.Rows {
 			if wanted(row) {
 				some = true
-				all = all && row.State == v1.PlacementReady && in.current(row) && row.Updated && row.Replicas == in.Replicas
+				all = all && row.State == v1.PlacementReady && in.current(row) && row.Updated
+			}
+			if row.Reason == v1.ReasonHubRestored || row.Reason == v1.ReasonHubReplaced {
+				all = false
 			}
 		}
-		if is != (all && some && !in.Deleting) {
+		stopped := in.Deleting || in.Held != nil || in.Invalid != "" || in.PlacementReason == v1.ReasonSelectorInvalid
+		if is != (all && some && !stopped) {
 			t.Fatalf("Ready = %v over %+v, deleting = %v", is, in.Rows, in.Deleting)
 		}
 		if is && status.Summary.Unknown > 0 {
@@ -216,16 +264,18 @@ func TestNothingChangedNothingWritten(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		w := genWorld(t)
 		in := Input{Generation: 2, Revision: "web-1", Selector: "app=web", PlacementReason: v1.ReasonPlaced, PlacementMessage: "chosen"}
-		in.Rows = Rows(w.persisted, w.next, w.reports, w.members, noon)
+		in.Rows = w.rows(noon)
 		in.Old = Status(in, noon)
 
 		// A confirmed removal goes once its order is persisted; after that nothing moves.
-		in.Rows = Rows(in.Old.Placements, in.Old.Placements, w.reports, w.members, noon)
+		w.persisted, w.next = in.Old.Placements, in.Old.Placements
+		in.Rows = w.rows(noon)
 		in.Old = Status(in, noon)
 
 		later := metav1.NewTime(noon.Add(time.Hour))
 		persisted := *in.Old.DeepCopy()
-		in.Rows = Rows(persisted.Placements, persisted.Placements, w.reports, w.members, later)
+		w.persisted, w.next = persisted.Placements, persisted.Placements
+		in.Rows = w.rows(later)
 		if diff := cmp.Diff(persisted, Status(in, later)); diff != "" {
 			t.Fatalf("-persisted +again:\n%s", diff)
 		}
@@ -233,4 +283,56 @@ func TestNothingChangedNothingWritten(t *testing.T) {
 			t.Fatalf("the persisted status was changed:\n%s", diff)
 		}
 	})
+}
+
+// TestKstatusAgrees: tools that wait for an app by kstatus see it as Current
+// exactly when Ready is True, and as Failed exactly when Stalled is.
+func TestKstatusAgrees(t *testing.T) {
+	seen := map[status.Status]int{}
+	rapid.Check(t, func(t *rapid.T) {
+		in := genInput(t)
+		app := &v1.MyApp{
+			TypeMeta:   metav1.TypeMeta{APIVersion: v1.GroupVersion.String(), Kind: "MyApp"},
+			ObjectMeta: metav1.ObjectMeta{Namespace: in.Namespace, Name: in.Name, Generation: in.Generation},
+			Status:     Status(in, noon),
+		}
+		if in.Deleting {
+			app.DeletionTimestamp = &before
+		}
+		edited := rapid.IntRange(0, 3).Draw(t, "edited") == 0
+		if edited {
+			app.Generation++
+		}
+		object, err := runtime.DefaultUnstructuredConverter.ToUnstructured(app)
+		if err != nil {
+			t.Fatal(err)
+		}
+		result, err := status.Compute(&unstructured.Unstructured{Object: object})
+		if err != nil {
+			t.Fatal(err)
+		}
+		is := func(condition string) bool { return meta.IsStatusConditionTrue(app.Status.Conditions, condition) }
+		want := status.InProgressStatus
+		switch {
+		case in.Deleting:
+			want = status.TerminatingStatus
+		case edited:
+		case is(v1.ConditionStalled):
+			want = status.FailedStatus
+		case is(v1.ConditionReady):
+			want = status.CurrentStatus
+		}
+		if result.Status != want {
+			t.Fatalf("kstatus says %s %q, want %s, of %+v", result.Status, result.Message, want, app.Status.Conditions)
+		}
+		if is(v1.ConditionReady) && (is(v1.ConditionStalled) || is(v1.ConditionHeld)) {
+			t.Fatalf("ready, and yet stalled or held: %+v", app.Status.Conditions)
+		}
+		seen[result.Status]++
+	})
+	for _, want := range []status.Status{status.CurrentStatus, status.FailedStatus, status.InProgressStatus, status.TerminatingStatus} {
+		if seen[want] == 0 {
+			t.Errorf("no input led to %s: %v", want, seen)
+		}
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	v1 "github.com/example/myapp-hub/api/v1"
 )
@@ -27,40 +28,62 @@ type Report struct {
 	// Stray is true when the member has objects of the app although no row
 	// accounts for them.
 	Stray bool
+	// Work is the UID of the Work that an agent reported in; empty for Push. A
+	// Work that was lost and made again counts anew.
+	Work types.UID
+	// Sequence orders the reports about one decision in one Work: of two the
+	// higher is the later. Zero where reports cannot overtake each other.
+	Sequence int64
 	v1.Feedback
 }
 
-// Rows brings the observed part of the rows up to date. persisted are the rows
-// as they are stored, next the rows as rollout decided them. Rows of members
-// that have confirmed the removal are left out; strays that were reported by
-// members without a row are added.
-func Rows(persisted, next []v1.PlacementRow, reports map[string]Report, members map[string]Member, now metav1.Time) []v1.PlacementRow {
-	before := make(map[string]v1.PlacementRow, len(persisted))
-	for _, row := range persisted {
+// Observation is all that is known of the rows of an app.
+type Observation struct {
+	// Persisted are the rows as they are stored, Next the rows as rollout
+	// decided them.
+	Persisted, Next []v1.PlacementRow
+	// Reports and Members are what is known of the members, by name.
+	Reports map[string]Report
+	Members map[string]Member
+	// Autoscaled is true when the number of pods is the business of autoscalers
+	// on the members.
+	Autoscaled bool
+	// Held is true while the hub changes nothing: then no row goes.
+	Held bool
+	// ForceRemoved are the members whose confirmation of a removal is not waited
+	// for, because a person said so about a MyApp that is being deleted.
+	ForceRemoved map[string]bool
+}
+
+// Rows brings the observed part of the rows up to date. Rows of members that
+// have confirmed the removal are left out; strays that were reported by members
+// without a row are added. forced are the members whose rows are left out
+// although they have confirmed nothing.
+func Rows(o Observation, now metav1.Time) (rows []v1.PlacementRow, forced []string) {
+	before := make(map[string]v1.PlacementRow, len(o.Persisted))
+	for _, row := range o.Persisted {
 		before[row.Cluster] = row
 	}
-	rows := make([]v1.PlacementRow, 0, len(next))
-	known := make(map[string]bool, len(next))
-	for _, row := range next {
+	rows = make([]v1.PlacementRow, 0, len(o.Next))
+	known := make(map[string]bool, len(o.Next))
+	for _, row := range o.Next {
 		known[row.Cluster] = true
-		report, reported := reports[row.Cluster]
+		report, reported := o.Reports[row.Cluster]
 		reported = reported && report.Decision == row.Decision
-		if row.State == v1.PlacementRemoving {
-			stored, wasStored := before[row.Cluster]
-			ordered := wasStored && stored.State == v1.PlacementRemoving && stored.Decision == row.Decision
-			if ordered && reported && report.State == v1.FeedbackRemoved {
-				continue
-			}
-			rows = append(rows, removing(row, report, reported, members[row.Cluster]))
-			continue
+		confirmed := reported && report.State == v1.FeedbackRemoved
+		switch goes := o.mayGo(before, row); {
+		case goes && confirmed:
+		case goes && row.State == v1.PlacementRemoving && o.ForceRemoved[row.Cluster]:
+			forced = append(forced, row.Cluster)
+		case row.State == v1.PlacementRemoving:
+			rows = append(rows, removing(row, report, reported, o.Members[row.Cluster]))
+		default:
+			rows = append(rows, observe(row, report, reported, o.Members[row.Cluster], o.Autoscaled, now))
 		}
-		if row.State == v1.PlacementStray && reported && report.State == v1.FeedbackRemoved {
-			continue
-		}
-		rows = append(rows, observe(row, report, reported, members[row.Cluster], now))
 	}
-	for cluster, report := range reports {
-		if report.Stray && !known[cluster] {
+	for cluster, report := range o.Reports {
+		// What a forced removal leaves behind must not come back as a stray.
+		if report.Stray && !known[cluster] && !o.ForceRemoved[cluster] {
 			rows = append(rows, v1.PlacementRow{
 				Cluster: cluster, State: v1.PlacementStray, Reason: v1.ReasonStray, LastTransitionTime: now,
 				Message: "objects of this app are on " + cluster + " although no decision put them there; they are left alone. Choose the member to take them over, or delete the MyApp to remove them",
@@ -68,10 +91,37 @@ func Rows(persisted, next []v1.PlacementRow, reports map[string]Report, members 
 		}
 	}
 	sortRows(rows)
-	return rows
+	shortenMessages(rows)
+	return rows, forced
 }
 
-func observe(row v1.PlacementRow, report Report, reported bool, m Member, now metav1.Time) v1.PlacementRow {
+// mayGo is true for a row that a confirmation ends: its removal is on record, as
+// it is now, or nothing was ever decided about it.
+func (o Observation) mayGo(persisted map[string]v1.PlacementRow, row v1.PlacementRow) bool {
+	if o.Held {
+		return false
+	}
+	stored, ok := persisted[row.Cluster]
+	ordered := ok && stored.State == v1.PlacementRemoving && stored.Decision == row.Decision
+	return row.State == v1.PlacementStray || row.State == v1.PlacementRemoving && ordered
+}
+
+const (
+	// allMessages is how many characters the messages of all rows may have
+	// together: a thousand members with an error each must fit into one object.
+	allMessages = 200_000
+	// shortestMessage is what a row may have at any rate.
+	shortestMessage = 128
+)
+
+func shortenMessages(rows []v1.PlacementRow) {
+	most := min(longestMessage, max(shortestMessage, allMessages/max(1, len(rows))))
+	for i := range rows {
+		rows[i].Message = cut(rows[i].Message, most)
+	}
+}
+
+func observe(row v1.PlacementRow, report Report, reported bool, m Member, autoscaled bool, now metav1.Time) v1.PlacementRow {
 	switch {
 	case row.State == v1.PlacementStray:
 		// Nothing is wanted of it: it must not become Unknown, which is.
@@ -90,7 +140,7 @@ func observe(row v1.PlacementRow, report Report, reported bool, m Member, now me
 	case v1.FeedbackProgressing, v1.FeedbackRemoving, v1.FeedbackRemoved, "":
 	}
 	reason, message := report.Reason, report.Message
-	if state == v1.PlacementReady && report.ReadyReplicas < row.Replicas {
+	if state == v1.PlacementReady && report.ReadyReplicas < row.Replicas && !autoscaled {
 		// The member's own Deployment asks for fewer pods than was decided.
 		state, reason = v1.PlacementProgressing, v1.ReasonPodsNotReady
 		message = fmt.Sprintf("%d of %d pods are ready, and the Deployment on %s asks for no more: somebody scaled it there. Scale it back there, or change the MyApp", report.ReadyReplicas, row.Replicas, row.Cluster)
@@ -119,13 +169,20 @@ func unknown(row v1.PlacementRow, m Member, now metav1.Time) v1.PlacementRow {
 	return row
 }
 
+// removing keeps why the app leaves the member, but for a member that refuses to
+// carry the order out.
 func removing(row v1.PlacementRow, report Report, reported bool, m Member) v1.PlacementRow {
 	switch {
 	case !m.Exists || !m.Ready:
 		_, message := silence(row.Cluster, m)
-		row.Message = cut("the removal is not confirmed: "+message, longestMessage)
+		row.Message = "the removal is not confirmed: " + message
+	case reported && report.Reason == v1.ReasonHubRestored:
+		row.Reason, row.Message = report.Reason, report.Message
 	case reported && report.Message != "":
 		row.Message = report.Message
+	}
+	if reported && row.Reason == v1.ReasonHubRestored && report.Reason != v1.ReasonHubRestored {
+		row.Reason = v1.ReasonRemoving
 	}
 	return row
 }
@@ -138,7 +195,7 @@ func silence(cluster string, m Member) (reason, message string) {
 	if message == "" {
 		message = cluster + " does not answer"
 	}
-	return v1.ReasonMemberUnknown, cut(message, longestMessage)
+	return v1.ReasonMemberUnknown, message
 }
 
 func set(row *v1.PlacementRow, state v1.PlacementState, now metav1.Time) {

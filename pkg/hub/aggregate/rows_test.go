@@ -1,6 +1,8 @@
 package aggregate
 
 import (
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -23,6 +25,12 @@ func row(state v1.PlacementState, change ...func(*v1.PlacementRow)) v1.Placement
 		c(&r)
 	}
 	return r
+}
+
+// observed are the rows of an observation in which nothing is special.
+func observed(persisted, next []v1.PlacementRow, reports map[string]Report, members map[string]Member, now metav1.Time) []v1.PlacementRow {
+	rows, _ := Rows(Observation{Persisted: persisted, Next: next, Reports: reports, Members: members}, now)
+	return rows
 }
 
 func report(decision int64, f v1.Feedback) *Report { return &Report{Decision: decision, Feedback: f} }
@@ -91,7 +99,7 @@ func TestObservedPart(t *testing.T) {
 				members["m"] = tt.member
 			}
 			rows := []v1.PlacementRow{tt.row}
-			got := Rows(rows, rows, reports, members, noon)
+			got := observed(rows, rows, reports, members, noon)
 			if diff := cmp.Diff([]v1.PlacementRow{tt.want}, got); diff != "" {
 				t.Errorf("%s (-want +got):\n%s", tt.reason, diff)
 			}
@@ -127,7 +135,7 @@ func TestDropped(t *testing.T) {
 				reports["m"] = *tt.report
 			}
 			for _, m := range []map[string]Member{{"m": {Exists: true, Ready: true}}, {"m": {Exists: true}}, nil} {
-				got := Rows(tt.persisted, []v1.PlacementRow{tt.next}, reports, m, noon)
+				got := observed(tt.persisted, []v1.PlacementRow{tt.next}, reports, m, noon)
 				if dropped := len(got) == 0; dropped != tt.dropped {
 					t.Errorf("%s: with member %v the rows are %+v", tt.reason, m, got)
 				}
@@ -136,11 +144,95 @@ func TestDropped(t *testing.T) {
 	}
 }
 
+// TestForceRemoved: a person who says not to wait is obeyed once the removal is
+// on record, and never while the hub holds.
+func TestForceRemoved(t *testing.T) {
+	ready := row(v1.PlacementReady, func(r *v1.PlacementRow) { r.Decision = 3 })
+	for _, tt := range []struct {
+		name, reason string
+		persisted    *v1.PlacementRow
+		next         *v1.PlacementRow
+		report       *Report
+		member       string
+		held         bool
+		rows         []string
+		forced       []string
+	}{
+		{"named", "it is not waited for", ptr(row(v1.PlacementRemoving)), ptr(row(v1.PlacementRemoving)), nil, "m", false, nil, []string{"m"}},
+		{"busy", "not even if it is at it", ptr(row(v1.PlacementRemoving)), ptr(row(v1.PlacementRemoving)), report(4, v1.Feedback{State: v1.FeedbackRemoving}), "m", false, nil, []string{"m"}},
+		{"confirmed", "what was confirmed was not forced", ptr(row(v1.PlacementRemoving)), ptr(row(v1.PlacementRemoving)), report(4, v1.Feedback{State: v1.FeedbackRemoved}), "m", false, nil, nil},
+		{"another named", "others are waited for", ptr(row(v1.PlacementRemoving)), ptr(row(v1.PlacementRemoving)), nil, "n", false, []string{"m Removing"}, nil},
+		{"not on record", "the order comes first", ptr(ready), ptr(row(v1.PlacementRemoving)), nil, "m", false, []string{"m Removing"}, nil},
+		{"wanted", "a row that is wanted never goes", ptr(ready), ptr(ready), nil, "m", false, []string{"m Unknown"}, nil},
+		{"held", "a hub that is older lets nothing go", ptr(row(v1.PlacementRemoving)), ptr(row(v1.PlacementRemoving)), nil, "m", true, []string{"m Removing"}, nil},
+		{"confirmed, held", "nor what was confirmed", ptr(row(v1.PlacementRemoving)), ptr(row(v1.PlacementRemoving)), report(4, v1.Feedback{State: v1.FeedbackRemoved}), "n", true, []string{"m Removing"}, nil},
+		{"left behind", "what is left there does not come back as a stray", nil, nil, &Report{Stray: true}, "m", false, nil, nil},
+		{"stray", "but others do", nil, nil, &Report{Stray: true}, "n", false, []string{"m Stray"}, nil},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			o := Observation{Held: tt.held, ForceRemoved: map[string]bool{tt.member: true}}
+			if tt.persisted != nil {
+				o.Persisted, o.Next = []v1.PlacementRow{*tt.persisted}, []v1.PlacementRow{*tt.next}
+			}
+			if tt.report != nil {
+				o.Reports = map[string]Report{"m": *tt.report}
+			}
+			rows, forced := Rows(o, noon)
+			var got []string
+			for _, r := range rows {
+				got = append(got, r.Cluster+" "+string(r.State))
+			}
+			if !slices.Equal(got, tt.rows) || !slices.Equal(forced, tt.forced) {
+				t.Errorf("%s: rows %v, want %v; forced %v, want %v", tt.reason, got, tt.rows, forced, tt.forced)
+			}
+		})
+	}
+}
+
+func ptr(r v1.PlacementRow) *v1.PlacementRow { return &r }
+
+// TestAutoscaledRows: the number of pods is the autoscaler's business.
+func TestAutoscaledRows(t *testing.T) {
+	rows := []v1.PlacementRow{row(v1.PlacementPending)}
+	fewer := v1.Feedback{State: v1.FeedbackReady, AppliedHash: "h", Replicas: 1, ReadyReplicas: 1}
+	for autoscaled, want := range map[bool]v1.PlacementState{true: v1.PlacementReady, false: v1.PlacementProgressing} {
+		got, _ := Rows(Observation{
+			Persisted: rows, Next: rows, Reports: map[string]Report{"m": *report(4, fewer)},
+			Members: map[string]Member{"m": {Exists: true, Ready: true}}, Autoscaled: autoscaled,
+		}, noon)
+		if got[0].State != want || got[0].ReadyReplicas != 1 {
+			t.Errorf("1 of 2 pods, and the Deployment wants no more; autoscaled %v: %+v, want %s", autoscaled, got[0], want)
+		}
+	}
+}
+
+// TestRefusedRemoval: a member that refuses to obey an older hub says so in the
+// row, until it obeys.
+func TestRefusedRemoval(t *testing.T) {
+	leaving := row(v1.PlacementRemoving, func(r *v1.PlacementRow) { r.Reason, r.Message = v1.ReasonNotChosen, "labels" })
+	pass := func(r v1.PlacementRow, f v1.Feedback) v1.PlacementRow {
+		rows := []v1.PlacementRow{r}
+		return observed(rows, rows, map[string]Report{"m": *report(4, f)}, map[string]Member{"m": {Exists: true, Ready: true}}, noon)[0]
+	}
+	refused := pass(leaving, v1.Feedback{State: v1.FeedbackRemoving, Reason: v1.ReasonHubRestored, Message: "generation 7"})
+	if refused.Reason != v1.ReasonHubRestored || refused.Message != "generation 7" {
+		t.Errorf("refused: %+v", refused)
+	}
+	stuck := "Service shop/web (being deleted since 2026-05-04T11:00:00Z; finalizers: example.org/hold)"
+	busy := pass(refused, v1.Feedback{State: v1.FeedbackRemoving, Reason: v1.ReasonRemoving, Message: stuck})
+	if busy.Reason != v1.ReasonRemoving || busy.Message != stuck {
+		t.Errorf("it obeys after a release: %+v", busy)
+	}
+	if kept := pass(leaving, v1.Feedback{State: v1.FeedbackRemoving, Reason: v1.ReasonRemoving, Message: stuck}); kept.Reason != v1.ReasonNotChosen || kept.Message != stuck {
+		t.Errorf("the row says why the app leaves, and what is in the way: %+v", kept)
+	}
+}
+
 func TestStrayReports(t *testing.T) {
 	reports := map[string]Report{"z": {Stray: true}, "a": {Stray: true}, "b": {}, "m": {Stray: true}}
 	rows := []v1.PlacementRow{row(v1.PlacementReady)}
 	members := map[string]Member{"m": {Exists: true, Ready: true}}
-	got := Rows(rows, rows, reports, members, noon)
+	got := observed(rows, rows, reports, members, noon)
 	var names []string
 	for _, r := range got {
 		names = append(names, r.Cluster+" "+string(r.State))
@@ -148,7 +240,7 @@ func TestStrayReports(t *testing.T) {
 	if diff := cmp.Diff([]string{"a Stray", "m Ready", "z Stray"}, names); diff != "" {
 		t.Errorf("strays become rows, ordered by name; a member with a row has none besides it (-want +got):\n%s", diff)
 	}
-	again := Rows(got, got, reports, members, metav1.NewTime(noon.Add(time.Hour)))
+	again := observed(got, got, reports, members, metav1.NewTime(noon.Add(time.Hour)))
 	if diff := cmp.Diff(got, again); diff != "" {
 		t.Errorf("a stray that stays changes nothing:\n%s", diff)
 	}
@@ -161,9 +253,30 @@ func TestMessagesFitARow(t *testing.T) {
 	long := strings.Repeat("ä", 5000)
 	for _, state := range []v1.PlacementState{v1.PlacementReady, v1.PlacementRemoving} {
 		rows := []v1.PlacementRow{row(state)}
-		got := Rows(rows, rows, nil, map[string]Member{"m": {Exists: true, Message: long}}, noon)
+		got := observed(rows, rows, nil, map[string]Member{"m": {Exists: true, Message: long}}, noon)
 		if n := len([]rune(got[0].Message)); n > most {
 			t.Errorf("the message of a %s row has %d characters", state, n)
 		}
+	}
+}
+
+// TestMessagesFitAnObject: a thousand members with an error each must not make
+// the status too large to be stored.
+func TestMessagesFitAnObject(t *testing.T) {
+	o := Observation{Reports: map[string]Report{}, Members: map[string]Member{}}
+	for i := range 1000 {
+		r := row(v1.PlacementPending, func(r *v1.PlacementRow) { r.Cluster = fmt.Sprintf("m-%03d", i) })
+		o.Next = append(o.Next, r)
+		o.Reports[r.Cluster] = *report(4, v1.Feedback{State: v1.FeedbackFailed, Reason: v1.ReasonRejected, Message: strings.Repeat("x", 1024)})
+		o.Members[r.Cluster] = Member{Exists: true, Ready: true}
+	}
+	o.Persisted = o.Next
+	rows, _ := Rows(o, noon)
+	total := 0
+	for _, r := range rows {
+		total += len([]rune(r.Message))
+	}
+	if total > allMessages || len([]rune(rows[0].Message)) < shortestMessage {
+		t.Errorf("all messages have %d characters, the first has %d", total, len(rows[0].Message))
 	}
 }

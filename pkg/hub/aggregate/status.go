@@ -15,16 +15,32 @@ type Input struct {
 	Old v1.MyAppStatus
 	// Rows are the rows that Rows returned.
 	Rows []v1.PlacementRow
-	// Generation, Deleting and Paused are the MyApp's.
+	// Namespace, Name, Generation, Deleting and Paused are the MyApp's.
+	Namespace, Name  string
 	Generation       int64
 	Deleting, Paused bool
-	// Revision is the name of the current revision, Replicas the number of pods
-	// per member, Selector the query for pods.
-	Revision string
-	Replicas int32
-	Selector string
+	// Revision is the name of the current revision; empty while the spec is not
+	// valid. Selector is the query for pods.
+	Revision, Selector string
+	// Replicas are the numbers of pods wanted, by member. A member that is not
+	// there is not known well enough to say; its row is taken as it is.
+	Replicas map[string]int32
+	// SpecReplicas is the number of pods on a member without an override of its
+	// own. Autoscaled is true when autoscalers on the members choose the number.
+	SpecReplicas int32
+	Autoscaled   bool
 	// PlacementReason and PlacementMessage sum up the placement.
 	PlacementReason, PlacementMessage string
+	// Invalid says what is wrong with the spec; empty if nothing is.
+	Invalid string
+	// Held says why the hub changes nothing; nil if it does.
+	Held *Hold
+}
+
+// Hold is why the hub changes nothing for an app.
+type Hold struct {
+	// Reason is one of the v1.Reason constants; Message says it for a person.
+	Reason, Message string
 }
 
 // Status is the complete status. Contents that did not change are equal to the
@@ -39,7 +55,7 @@ func Status(in Input, now metav1.Time) v1.MyAppStatus {
 	}
 	summary := summarize(in)
 	status.Summary = &summary
-	status.Replicas = fewestReplicas(in.Rows)
+	status.Replicas = fewestReplicas(in)
 	setConditions(&status.Conditions, in, now)
 	return status
 }
@@ -47,7 +63,15 @@ func Status(in Input, now metav1.Time) v1.MyAppStatus {
 // current is true for a member that has confirmed the current spec. While an app
 // is paused a row may be confirmed and yet not current.
 func (in Input) current(r v1.PlacementRow) bool {
-	return r.Updated && r.Revision == in.Revision && r.Replicas == in.Replicas
+	return r.Updated && r.Revision == in.Revision && r.Replicas == in.replicasOf(r)
+}
+
+// replicasOf is the number of pods that the member of a row is to run now.
+func (in Input) replicasOf(r v1.PlacementRow) int32 {
+	if wanted, ok := in.Replicas[r.Cluster]; ok {
+		return wanted
+	}
+	return r.Replicas
 }
 
 // summarize counts members and replicas. A member that is Removing or Stray
@@ -94,10 +118,16 @@ func wanted(r v1.PlacementRow) bool {
 	return r.State != v1.PlacementRemoving && r.State != v1.PlacementStray
 }
 
-func fewestReplicas(rows []v1.PlacementRow) int32 {
+// fewestReplicas is the fewest pods on one of the members, in the unit of
+// spec.replicas: a member whose number an override sets does not count, since
+// scaling the app does not change it. With autoscaling every member counts.
+func fewestReplicas(in Input) int32 {
 	fewest, found := int32(0), false
-	for _, r := range rows {
-		if wanted(r) && (!found || r.CurrentReplicas < fewest) {
+	for _, r := range in.Rows {
+		if !wanted(r) || !in.Autoscaled && in.replicasOf(r) != in.SpecReplicas {
+			continue
+		}
+		if !found || r.CurrentReplicas < fewest {
 			fewest, found = r.CurrentReplicas, true
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
+	logf "sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	v1 "github.com/example/myapp-hub/api/v1"
@@ -26,7 +27,7 @@ import (
 // the last row has. Nothing is written when nothing changed.
 func (r *Reconciler) commit(ctx context.Context, s *snapshot, d decision) (reconcile.Result, error) {
 	if d.gone {
-		return reconcile.Result{}, r.release(ctx, s)
+		return reconcile.Result{}, r.release(ctx, s, d)
 	}
 	if wait := r.wait(s, d); wait > 0 {
 		return reconcile.Result{RequeueAfter: wait}, nil
@@ -41,6 +42,7 @@ func (r *Reconciler) commit(ctx context.Context, s *snapshot, d decision) (recon
 	if err := r.writeStatus(ctx, app, d); err != nil {
 		return stale(err)
 	}
+	logForced(ctx, s, d)
 	r.forgetDropped(s, d)
 	return reconcile.Result{}, r.pruneRevisions(ctx, s, d)
 }
@@ -63,7 +65,7 @@ func (r *Reconciler) hold(ctx context.Context, app *v1.MyApp) error {
 }
 
 // release removes the finalizer once no member has the app.
-func (r *Reconciler) release(ctx context.Context, s *snapshot) error {
+func (r *Reconciler) release(ctx context.Context, s *snapshot, d decision) error {
 	app := s.app.DeepCopy()
 	if controllerutil.ContainsFinalizer(app, v1.Finalizer) {
 		err := r.patchFinalizers(ctx, app, func() { controllerutil.RemoveFinalizer(app, v1.Finalizer) })
@@ -74,9 +76,18 @@ func (r *Reconciler) release(ctx context.Context, s *snapshot) error {
 			return err
 		}
 	}
+	logForced(ctx, s, d)
 	r.Reports.Forget(app.UID)
 	r.own.Forget(app.UID)
 	return nil
+}
+
+// logForced keeps a trace of what a person took upon themselves.
+func logForced(ctx context.Context, s *snapshot, d decision) {
+	if len(d.forced) > 0 {
+		logf.FromContext(ctx).Info("Members are not waited for any longer, because the app's annotation says so; what they have of it is left there",
+			"app", client.ObjectKeyFromObject(s.app).String(), "uid", s.app.UID, "members", d.forced)
+	}
 }
 
 func (r *Reconciler) patchFinalizers(ctx context.Context, app *v1.MyApp, mutate func()) error {
@@ -95,7 +106,7 @@ func (r *Reconciler) patchFinalizers(ctx context.Context, app *v1.MyApp, mutate 
 // The cache may be behind: then it exists already, with this content or, after
 // a collision that the next pass will see, with another.
 func (r *Reconciler) record(ctx context.Context, s *snapshot, revision render.Revision) error {
-	if s.deleting() || slices.ContainsFunc(s.revisions, named(revision.Name)) {
+	if s.deleting() || revision.Name == "" || slices.ContainsFunc(s.revisions, named(revision.Name)) {
 		return nil
 	}
 	newest := int64(0)

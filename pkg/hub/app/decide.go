@@ -3,6 +3,7 @@ package app
 import (
 	"bytes"
 	"slices"
+	"strings"
 
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -17,11 +18,15 @@ import (
 
 // decision is what a pass wants to be so.
 type decision struct {
+	// revision is that of the spec; it has no name while the spec is not valid.
 	revision render.Revision
 	status   v1.MyAppStatus
 	// changed is true when the status differs from the stored one, urgent when
 	// the difference must not wait.
 	changed, urgent bool
+	// forced are the members that are no longer waited for because a person said
+	// so, although they have not confirmed the removal.
+	forced []string
 	// gone is true when the app is deleted and no member has it any more.
 	gone bool
 }
@@ -32,37 +37,53 @@ func decide(s *snapshot, now metav1.Time) (decision, error) {
 	if err != nil {
 		return decision{}, err
 	}
-	old := s.app.Status
+	old, spec := s.app.Status, &s.app.Spec
 	placed := placement.Schedule(placement.Input{
-		Placement: s.app.Spec.Placement,
-		Deleting:  s.deleting(),
-		Paused:    s.app.Spec.Paused,
-		Members:   s.members,
-		Placed:    clusters(old.Placements),
-		Strays:    strays(old.Placements),
+		Placement: spec.Placement,
+		Held:      s.held, Deleting: s.deleting(), Invalid: s.invalid, Paused: spec.Paused,
+		Members: s.members,
+		Placed:  clusters(old.Placements),
+		Strays:  strays(old.Placements),
 	})
+	replicas := replicas(spec, s.clusters)
 	next := rollout.Next(rollout.State{
 		Rows: old.Placements, Verdicts: placed.Verdicts,
-		Revision: revision.Name, Replicas: replicas(s.app),
+		Revision: revision.Name, Replicas: replicas,
 	}, now)
-	rows := aggregate.Rows(old.Placements, next, s.reports, s.reach, now)
+	rows, forced := aggregate.Rows(aggregate.Observation{
+		Persisted: old.Placements, Next: next, Reports: s.reports, Members: s.reach,
+		Autoscaled: spec.Autoscaling != nil, Held: s.held != "", ForceRemoved: forceRemoved(s.app),
+	}, now)
 
-	d := decision{revision: revision}
+	d := decision{revision: revision, forced: forced}
 	d.status = aggregate.Status(aggregate.Input{
 		Old: old, Rows: rows,
-		Generation: s.app.Generation, Deleting: s.deleting(), Paused: s.app.Spec.Paused,
-		Revision: revision.Name, Replicas: replicas(s.app), Selector: render.PodSelector(s.app.Name),
+		Namespace: s.app.Namespace, Name: s.app.Name, Generation: s.app.Generation,
+		Deleting: s.deleting(), Paused: spec.Paused, Invalid: s.invalid, Held: hold(s.held),
+		Revision: revision.Name, Selector: render.PodSelector(s.app.Name),
+		Replicas: replicas, SpecReplicas: specReplicas(spec), Autoscaled: spec.Autoscaling != nil,
 		PlacementReason: placed.Reason, PlacementMessage: placed.Message,
 	}, now)
 	d.changed = !apiequality.Semantic.DeepEqual(old, d.status)
 	d.urgent = urgent(old, d.status)
-	d.gone = s.deleting() && len(rows) == 0
+	d.gone = s.deleting() && s.held == "" && len(rows) == 0
 	return d, nil
 }
 
+func hold(message string) *aggregate.Hold {
+	if message == "" {
+		return nil
+	}
+	return &aggregate.Hold{Reason: v1.ReasonHubRestored, Message: message}
+}
+
 // currentRevision is the revision of the spec. A stored revision of that name
-// with other content is a collision of hashes, and the next name is tried.
+// with other content is a collision of hashes, and the next name is tried. A spec
+// that is not valid has none: no row may take it for its own.
 func currentRevision(s *snapshot) (render.Revision, error) {
+	if s.invalid != "" {
+		return render.Revision{}, nil
+	}
 	for collision := 0; ; collision++ {
 		revision, err := render.RevisionOf(s.app.Name, s.app.UID, &s.app.Spec, collision)
 		if err != nil {
@@ -75,11 +96,37 @@ func currentRevision(s *snapshot) (render.Revision, error) {
 	}
 }
 
-func replicas(app *v1.MyApp) int32 {
-	if app.Spec.Replicas == nil {
+// replicas are the numbers of pods that the members are to run.
+func replicas(spec *v1.MyAppSpec, clusters map[string]render.Cluster) map[string]int32 {
+	numbers := make(map[string]int32, len(clusters))
+	for name, cluster := range clusters {
+		numbers[name] = render.Replicas(spec, cluster)
+	}
+	return numbers
+}
+
+// specReplicas is the number of pods on a member without an override.
+func specReplicas(spec *v1.MyAppSpec) int32 {
+	if spec.Replicas == nil {
 		return 1
 	}
-	return *app.Spec.Replicas
+	return *spec.Replicas
+}
+
+// forceRemoved are the members that a person no longer wants to wait for. They
+// are named one by one: a word for all would also give up those that are about
+// to answer. Only a deletion can be hurried so.
+func forceRemoved(app *v1.MyApp) map[string]bool {
+	if app.DeletionTimestamp == nil {
+		return nil
+	}
+	members := map[string]bool{}
+	for name := range strings.SplitSeq(app.Annotations[v1.AnnotationForceRemove], ",") {
+		if name = strings.TrimSpace(name); name != "" {
+			members[name] = true
+		}
+	}
+	return members
 }
 
 func clusters(rows []v1.PlacementRow) []string {
@@ -100,7 +147,7 @@ func strays(rows []v1.PlacementRow) []string {
 	return names
 }
 
-// urgent is true for a change that is written at once: a decision, Ready
+// urgent is true for a change that is written at once: a decision, Ready or Held
 // turning, or the last member having reported. A removal that is confirmed may
 // wait for others.
 func urgent(before, after v1.MyAppStatus) bool {
@@ -116,14 +163,16 @@ func urgent(before, after v1.MyAppStatus) bool {
 			return true
 		}
 	}
-	if readyStatus(before) != readyStatus(after) {
-		return true
+	for _, condition := range []string{v1.ConditionReady, v1.ConditionHeld} {
+		if statusOf(before, condition) != statusOf(after, condition) {
+			return true
+		}
 	}
 	return aggregate.Settled(after.Placements) && !aggregate.Settled(before.Placements)
 }
 
-func readyStatus(s v1.MyAppStatus) metav1.ConditionStatus {
-	if c := meta.FindStatusCondition(s.Conditions, v1.ConditionReady); c != nil {
+func statusOf(s v1.MyAppStatus, condition string) metav1.ConditionStatus {
+	if c := meta.FindStatusCondition(s.Conditions, condition); c != nil {
 		return c.Status
 	}
 	return metav1.ConditionUnknown

@@ -4,11 +4,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	appsv1 "k8s.io/api/apps/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/utils/ptr"
@@ -30,7 +32,7 @@ func world(members ...string) *snapshot {
 			Spec: v1.MyAppSpec{Image: "web:1", Replicas: ptr.To[int32](2), Placement: &v1.Placement{
 				ClusterSelector: &v1.ClusterSelector{MatchLabels: map[string]v1.LabelValue{"env": "prod"}}}},
 		},
-		reach: map[string]aggregate.Member{}, reports: map[string]aggregate.Report{},
+		clusters: map[string]render.Cluster{}, reach: map[string]aggregate.Member{}, reports: map[string]aggregate.Report{},
 	}
 	for _, m := range members {
 		s.setMember(m, "prod", true)
@@ -40,12 +42,15 @@ func world(members ...string) *snapshot {
 
 func (s *snapshot) setMember(name, env string, ready bool) {
 	s.forgetMember(name)
+	labels := map[string]string{"env": env}
 	s.reach[name] = aggregate.Member{Exists: true, Ready: ready}
-	s.members = append(s.members, placement.Member{Name: name, Labels: map[string]string{"env": env}, Ready: ready})
+	s.clusters[name] = render.Cluster{Name: name, Labels: labels}
+	s.members = append(s.members, placement.Member{Name: name, Labels: labels, Ready: ready})
 }
 
 func (s *snapshot) forgetMember(name string) {
 	delete(s.reach, name)
+	delete(s.clusters, name)
 	s.members = slices.DeleteFunc(s.members, func(m placement.Member) bool { return m.Name == name })
 }
 
@@ -147,12 +152,176 @@ func TestCollisions(t *testing.T) {
 }
 
 func TestReplicas(t *testing.T) {
-	for reason, tt := range map[string]struct {
-		spec *int32
-		want int32
-	}{"one by default": {nil, 1}, "none is a number too": {ptr.To[int32](0), 0}, "as said": {ptr.To[int32](7), 7}} {
-		if got := replicas(&v1.MyApp{Spec: v1.MyAppSpec{Replicas: tt.spec}}); got != tt.want {
-			t.Errorf("%s: %d", reason, got)
+	eu := map[string]v1.LabelValue{"region": "eu"}
+	overrides := []v1.Override{
+		{ClusterSelector: &v1.ClusterSelector{MatchLabels: eu}, Replicas: ptr.To[int32](5)},
+		{ClusterNames: []v1.ClusterName{"us"}, Replicas: ptr.To[int32](0)},
+	}
+	members := map[string]render.Cluster{
+		"eu": {Name: "eu", Labels: map[string]string{"region": "eu"}}, "us": {Name: "us"}, "ap": {Name: "ap"},
+	}
+	for _, tt := range []struct {
+		reason string
+		spec   v1.MyAppSpec
+		own    int32
+		want   map[string]int32
+	}{
+		{"one by default", v1.MyAppSpec{}, 1, map[string]int32{"eu": 1, "us": 1, "ap": 1}},
+		{"none is a number too", v1.MyAppSpec{Replicas: ptr.To[int32](0)}, 0, map[string]int32{"eu": 0, "us": 0, "ap": 0}},
+		{"overrides choose by label and by name", v1.MyAppSpec{Replicas: ptr.To[int32](2), Overrides: overrides}, 2, map[string]int32{"eu": 5, "us": 0, "ap": 2}},
+		{"an autoscaler starts from its fewest", v1.MyAppSpec{Replicas: ptr.To[int32](2), Autoscaling: &v1.Autoscaling{MinReplicas: ptr.To[int32](4), MaxReplicas: 9}}, 2, map[string]int32{"eu": 4, "us": 4, "ap": 4}},
+	} {
+		if diff := cmp.Diff(tt.want, replicas(&tt.spec, members)); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", tt.reason, diff)
+		}
+		if got := specReplicas(&tt.spec); got != tt.own {
+			t.Errorf("%s: spec.replicas is %d, want %d", tt.reason, got, tt.own)
+		}
+	}
+}
+
+// TestOwnReplicasReachTheRows: labels of members reach the decision.
+func TestOwnReplicasReachTheRows(t *testing.T) {
+	s := world("eu", "us")
+	s.setMember("us", "prod", true)
+	s.clusters["us"].Labels["size"] = "small"
+	s.app.Spec.Overrides = []v1.Override{{
+		ClusterSelector: &v1.ClusterSelector{MatchLabels: map[string]v1.LabelValue{"size": "small"}}, Replicas: ptr.To[int32](1),
+	}}
+	s.pass(t, noon)
+	s.says("eu", v1.FeedbackReady)
+	s.says("us", v1.FeedbackReady)
+	d := s.pass(t, noon)
+	got := map[string]int32{}
+	for _, row := range d.status.Placements {
+		got[row.Cluster] = row.Replicas
+	}
+	if diff := cmp.Diff(map[string]int32{"eu": 2, "us": 1}, got); diff != "" {
+		t.Errorf("-want +rows:\n%s", diff)
+	}
+	if d.status.Replicas != 2 || !meta.IsStatusConditionTrue(d.status.Conditions, v1.ConditionReady) {
+		t.Errorf("the scale subresource shows %d, and the conditions are %+v", d.status.Replicas, d.status.Conditions)
+	}
+}
+
+func (s *snapshot) rows() (rows []string) {
+	for _, r := range s.app.Status.Placements {
+		rows = append(rows, fmt.Sprintf("%s %s #%d %s", r.Cluster, r.State, r.Decision, r.Revision))
+	}
+	return rows
+}
+
+// TestInvalidSpec: what was admitted by mistake changes no member, and its
+// revision is nobody's.
+func TestInvalidSpec(t *testing.T) {
+	s := world("eu")
+	s.pass(t, noon)
+	s.says("eu", v1.FeedbackReady)
+	s.pass(t, noon)
+	before := s.rows()
+
+	s.app.Spec.Image, s.app.Generation, s.invalid = "web:2", 2, "the spec is not valid: spec.podTemplate"
+	s.setMember("us", "prod", true)
+	d := s.pass(t, noon)
+	if diff := cmp.Diff(before, s.rows()); diff != "" {
+		t.Errorf("members lose or get something (-before +after):\n%s", diff)
+	}
+	if d.revision.Name != "" || d.status.Revision != "" {
+		t.Errorf("the spec has the revision %q; delivery would take it for what the rows have", d.status.Revision)
+	}
+	if c := meta.FindStatusCondition(d.status.Conditions, v1.ConditionStalled); c.Status != "True" || c.Reason != v1.ReasonSpecInvalid || c.Message != s.invalid {
+		t.Errorf("Stalled is %+v", c)
+	}
+	if s.pass(t, noon).changed {
+		t.Error("the second pass changes the status again")
+	}
+
+	s.invalid = ""
+	if d := s.pass(t, noon); d.revision.Name == "" || len(d.status.Placements) != 2 || d.status.Placements[0].Revision != d.revision.Name {
+		t.Errorf("corrected, but the rows are %v", s.rows())
+	}
+
+	s.invalid, s.app.DeletionTimestamp = "bad again", &noon
+	s.pass(t, noon)
+	s.says("eu", v1.FeedbackRemoved)
+	s.says("us", v1.FeedbackRemoved)
+	if !s.pass(t, noon).gone {
+		t.Errorf("a deletion must work although the spec is not valid: %v", s.rows())
+	}
+}
+
+// TestHeld: while the hub is held nothing that was decided changes, and nothing
+// goes, whatever happens; what members say is shown all the same.
+func TestHeld(t *testing.T) {
+	s := world("eu", "us")
+	s.pass(t, noon)
+	s.says("eu", v1.FeedbackReady)
+	s.says("us", v1.FeedbackReady)
+	s.pass(t, noon)
+	before := s.rows()
+
+	s.held = "the hub is older"
+	if d := s.pass(t, noon); !d.urgent || !meta.IsStatusConditionTrue(d.status.Conditions, v1.ConditionHeld) || statusOf(d.status, v1.ConditionReady) != "False" {
+		t.Errorf("a hold is written at once: urgent %v, %+v", d.urgent, d.status.Conditions)
+	}
+	s.app.Spec.Image, s.app.Generation = "web:2", 2
+	s.setMember("us", "dev", true)
+	s.setMember("ap", "prod", true)
+	s.pass(t, noon)
+	s.app.DeletionTimestamp = &noon
+	s.app.Annotations = map[string]string{v1.AnnotationForceRemove: "eu,us"}
+	s.says("eu", v1.FeedbackRemoved)
+	d := s.pass(t, noon)
+	held := s.rows()
+	held[0] = strings.Replace(held[0], "Progressing", "Ready", 1) // shown: it has not what it should have
+	if diff := cmp.Diff(before, held); diff != "" {
+		t.Errorf("a held hub decides (-before +after):\n%s", diff)
+	}
+	if d.gone || len(d.forced) > 0 {
+		t.Errorf("gone %v, forced %v", d.gone, d.forced)
+	}
+
+	s.held = ""
+	s.pass(t, noon)
+	if d := s.pass(t, noon); !d.gone || len(d.forced) != 2 {
+		t.Errorf("after the release the deletion goes on: %v, forced %v", s.rows(), d.forced)
+	}
+}
+
+// TestHeldFromTheStart: a deletion whose rows are lost must not end the app.
+func TestHeldFromTheStart(t *testing.T) {
+	s := world("eu")
+	s.held, s.app.DeletionTimestamp = "the hub is older", &noon
+	if d := s.pass(t, noon); d.gone {
+		t.Error("the finalizer would go while the hub is held")
+	}
+}
+
+func TestForceRemove(t *testing.T) {
+	s := world("eu", "us")
+	s.app.Annotations = map[string]string{v1.AnnotationForceRemove: " us ,, ap"}
+	for _, step := range []struct {
+		what   string
+		event  func()
+		rows   []string
+		forced []string
+		gone   bool
+	}{
+		{"the annotation alone does nothing", func() {}, []string{"eu Pending #1", "us Pending #1"}, nil, false},
+		{"a member that is no longer chosen is waited for", func() { s.setMember("us", "dev", false) }, []string{"eu Pending #1", "us Removing #2"}, nil, false},
+		{"still", func() {}, []string{"eu Pending #1", "us Removing #2"}, nil, false},
+		{"the app is deleted: who is named is not waited for", func() { s.app.DeletionTimestamp = &noon }, []string{"eu Removing #2"}, []string{"us"}, false},
+		{"what is left there does not come back", func() { s.reports["us"] = aggregate.Report{Stray: true} }, []string{"eu Removing #2"}, nil, false},
+		{"the other is named too", func() { s.app.Annotations[v1.AnnotationForceRemove] = "us,eu" }, nil, []string{"eu"}, true},
+	} {
+		step.event()
+		d := s.pass(t, noon)
+		var rows []string
+		for _, r := range d.status.Placements {
+			rows = append(rows, fmt.Sprintf("%s %s #%d", r.Cluster, r.State, r.Decision))
+		}
+		if !slices.Equal(rows, step.rows) || !slices.Equal(d.forced, step.forced) || d.gone != step.gone {
+			t.Fatalf("%s: rows %v, want %v; forced %v, want %v; gone %v", step.what, rows, step.rows, d.forced, step.forced, d.gone)
 		}
 	}
 }
@@ -169,7 +338,7 @@ func TestSettles(t *testing.T) {
 			m := rapid.SampledFrom(names).Draw(t, "member")
 			before := slices.Clone(s.app.Status.Placements)
 			absence := false
-			switch rapid.SampledFrom([]string{"report", "stray", "vanish", "silent", "label", "edit", "pause", "delete"}).Draw(t, "event") {
+			switch rapid.SampledFrom([]string{"report", "stray", "vanish", "silent", "label", "edit", "pause", "delete", "hold", "break", "force"}).Draw(t, "event") {
 			case "report":
 				s.says(m, rapid.SampledFrom(feedback).Draw(t, "feedback"))
 			case "stray":
@@ -192,6 +361,12 @@ func TestSettles(t *testing.T) {
 				s.app.Spec.Paused = !s.app.Spec.Paused
 			case "delete":
 				s.app.DeletionTimestamp = &noon
+			case "hold":
+				s.held = rapid.SampledFrom([]string{"", "the hub is older"}).Draw(t, "held")
+			case "break":
+				s.invalid = rapid.SampledFrom([]string{"", "the spec is not valid"}).Draw(t, "invalid")
+			case "force":
+				s.app.Annotations = map[string]string{v1.AnnotationForceRemove: m}
 			}
 			settle := func() {
 				for range 6 {

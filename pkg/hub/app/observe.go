@@ -12,6 +12,7 @@ import (
 	v1 "github.com/example/myapp-hub/api/v1"
 	"github.com/example/myapp-hub/pkg/hub/aggregate"
 	"github.com/example/myapp-hub/pkg/hub/placement"
+	"github.com/example/myapp-hub/pkg/hub/render"
 )
 
 // indexRevisionOwner is the index of ControllerRevisions by the UID of their app.
@@ -19,10 +20,17 @@ const indexRevisionOwner = "appUID"
 
 // snapshot is all that a pass decides from. Nothing in it may be changed.
 type snapshot struct {
-	app       *v1.MyApp
-	members   []placement.Member
-	reach     map[string]aggregate.Member
-	reports   map[string]aggregate.Report
+	app *v1.MyApp
+	// held says why the hub changes nothing, invalid what is wrong with the spec;
+	// empty if there is nothing.
+	held, invalid string
+	// members, clusters and reach are the MemberClusters: as placement, as render
+	// and as aggregate see them.
+	members  []placement.Member
+	clusters map[string]render.Cluster
+	reach    map[string]aggregate.Member
+	reports  map[string]aggregate.Report
+
 	revisions []appsv1.ControllerRevision
 }
 
@@ -36,7 +44,10 @@ func (r *Reconciler) observe(ctx context.Context, key types.NamespacedName) (*sn
 	if r.own.Behind(app) {
 		return nil, nil
 	}
-	s := &snapshot{app: app, reports: r.Reports.Of(app.UID), reach: map[string]aggregate.Member{}}
+	s := &snapshot{
+		app: app, held: r.held(), invalid: r.specs.problems(app), reports: r.Reports.Of(app.UID),
+		clusters: map[string]render.Cluster{}, reach: map[string]aggregate.Member{},
+	}
 
 	var members v1.MemberClusterList
 	if err := r.Client.List(ctx, &members, client.UnsafeDisableDeepCopy); err != nil {
@@ -50,6 +61,7 @@ func (r *Reconciler) observe(ctx context.Context, key types.NamespacedName) (*sn
 			reach.Ready, reach.Message = ready.Status == "True", ready.Message
 		}
 		s.reach[m.Name] = reach
+		s.clusters[m.Name] = render.Cluster{Name: m.Name, Labels: m.Labels, Properties: m.Spec.Properties}
 		s.members = append(s.members, placement.Member{Name: m.Name, Labels: m.Labels, Ready: reach.Ready})
 	}
 
@@ -64,3 +76,12 @@ func (r *Reconciler) observe(ctx context.Context, key types.NamespacedName) (*sn
 
 // deleting is true once the app has been told to leave every member.
 func (s *snapshot) deleting() bool { return s.app.DeletionTimestamp != nil }
+
+// held says why the hub changes nothing, empty if it does.
+func (r *Reconciler) held() string {
+	if r.Guard == nil {
+		return ""
+	}
+	message, _ := r.Guard.Held()
+	return message
+}

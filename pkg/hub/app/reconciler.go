@@ -25,6 +25,14 @@ type Reports interface {
 	ForgetMember(app types.UID, member string)
 }
 
+// Guard says whether the hub may change anything.
+type Guard interface {
+	// Held gives the reason for a person if it may not, else an empty message.
+	Held() (message string, held bool)
+	// OnChange adds a function that is called when a hold has begun or ended.
+	OnChange(changed func())
+}
+
 // Reconciler decides about one MyApp at a time.
 type Reconciler struct {
 	// Client reads the hub's cache and writes to its API server.
@@ -32,10 +40,13 @@ type Reconciler struct {
 	// Live reads the hub's API server.
 	Live    client.Reader
 	Reports Reports
-	Clock   clock.PassiveClock
+	// Guard may be nil: then nothing holds the hub.
+	Guard Guard
+	Clock clock.PassiveClock
 
 	own     consistency.OwnWrites
 	windows flush.Windows[types.NamespacedName]
+	specs   specs
 }
 
 // staleRecheck is when to look again at an app that the cache shows too old.
@@ -52,6 +63,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	}
 	if s.app == nil {
 		r.windows.Forget(req.NamespacedName)
+		r.specs.forget(req.NamespacedName)
 		return reconcile.Result{}, nil
 	}
 	d, err := decide(s, metav1.NewTime(r.Clock.Now()))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"slices"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -30,9 +31,9 @@ const workers = 16
 type requests = workqueue.TypedRateLimitingInterface[reconcile.Request]
 
 // Setup adds the controller to the manager. onReport is called with a function
-// that enqueues an app; ready is a source that is synced when decisions may be
+// that enqueues an app; ready are sources that are synced when decisions may be
 // made.
-func Setup(mgr manager.Manager, r *Reconciler, onReport func(func(types.NamespacedName)), ready source.TypedSource[reconcile.Request]) error {
+func Setup(mgr manager.Manager, r *Reconciler, onReport func(func(types.NamespacedName)), ready ...source.TypedSource[reconcile.Request]) error {
 	c, err := controller.NewTypedUnmanaged("app", controller.TypedOptions[reconcile.Request]{
 		Reconciler:              r,
 		MaxConcurrentReconciles: workers,
@@ -46,14 +47,14 @@ func Setup(mgr manager.Manager, r *Reconciler, onReport func(func(types.Namespac
 	if err != nil {
 		return fmt.Errorf("making the app controller: %w", err)
 	}
-	sources := []source.TypedSource[reconcile.Request]{
+	sources := slices.Concat(ready, []source.TypedSource[reconcile.Request]{
 		source.Kind(mgr.GetCache(), &v1.MyApp{}, &handler.TypedEnqueueRequestForObject[*v1.MyApp]{}),
-		source.Kind(mgr.GetCache(), &v1.MemberCluster{}, handler.TypedEnqueueRequestsFromMapFunc(everyApp(mgr.GetCache())), memberChanged()),
+		source.Kind(mgr.GetCache(), &v1.MemberCluster{}, handler.TypedEnqueueRequestsFromMapFunc(ofMember(mgr.GetCache())), memberChanged()),
 		// Read by observe; the events say nothing that a pass does not know.
 		source.Kind(mgr.GetCache(), &appsv1.ControllerRevision{}, handler.TypedFuncs[*appsv1.ControllerRevision, reconcile.Request]{}),
 		reports(onReport),
-		ready,
-	}
+		holds(mgr.GetCache(), r.Guard),
+	})
 	for _, src := range sources {
 		if err := c.Watch(src); err != nil {
 			return fmt.Errorf("watching %v for apps: %w", src, err)
@@ -84,20 +85,37 @@ func reports(onReport func(func(types.NamespacedName))) source.TypedSource[recon
 	})
 }
 
-// everyApp maps a member to all apps: a selector may choose it or no longer.
-func everyApp(c cache.Cache) handler.TypedMapFunc[*v1.MemberCluster, reconcile.Request] {
-	return func(ctx context.Context, m *v1.MemberCluster) []reconcile.Request {
-		var apps v1.MyAppList
-		if err := c.List(ctx, &apps, client.UnsafeDisableDeepCopy); err != nil {
-			logf.FromContext(ctx).Error(err, "Cannot list the apps that a member concerns", "member", m.Name)
+// holds is the source of holds that begin and end: they concern every app.
+func holds(c cache.Cache, guard Guard) source.TypedSource[reconcile.Request] {
+	return source.TypedFunc[reconcile.Request](func(ctx context.Context, q requests) error {
+		if guard == nil {
 			return nil
 		}
-		requests := make([]reconcile.Request, 0, len(apps.Items))
-		for i := range apps.Items {
-			requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&apps.Items[i])})
-		}
-		return requests
+		guard.OnChange(func() {
+			for _, request := range everyApp(ctx, c) {
+				q.Add(request)
+			}
+		})
+		return nil
+	})
+}
+
+// ofMember maps a member to all apps: a selector may choose it or no longer.
+func ofMember(c cache.Cache) handler.TypedMapFunc[*v1.MemberCluster, reconcile.Request] {
+	return func(ctx context.Context, _ *v1.MemberCluster) []reconcile.Request { return everyApp(ctx, c) }
+}
+
+func everyApp(ctx context.Context, c cache.Cache) []reconcile.Request {
+	var apps v1.MyAppList
+	if err := c.List(ctx, &apps, client.UnsafeDisableDeepCopy); err != nil {
+		logf.FromContext(ctx).Error(err, "Cannot list the apps that an event concerns")
+		return nil
 	}
+	requests := make([]reconcile.Request, 0, len(apps.Items))
+	for i := range apps.Items {
+		requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&apps.Items[i])})
+	}
+	return requests
 }
 
 // memberChanged lets events through that may change a placement or a row.
@@ -105,6 +123,7 @@ func memberChanged() predicate.TypedPredicate[*v1.MemberCluster] {
 	return predicate.TypedFuncs[*v1.MemberCluster]{
 		UpdateFunc: func(e event.TypedUpdateEvent[*v1.MemberCluster]) bool {
 			return !maps.Equal(e.ObjectOld.Labels, e.ObjectNew.Labels) ||
+				!maps.Equal(e.ObjectOld.Spec.Properties, e.ObjectNew.Spec.Properties) ||
 				!apiequality.Semantic.DeepEqual(e.ObjectOld.Status, e.ObjectNew.Status)
 		},
 	}

@@ -5,8 +5,9 @@ import (
 	"fmt"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/metadata"
-	toolscache "k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
@@ -35,6 +36,8 @@ type Session interface {
 	cluster.Cluster
 	// Metadata is the client that writes to the member.
 	Metadata() metadata.Interface
+	// Dynamic is the client that reads whole objects from the member.
+	Dynamic() dynamic.Interface
 	// Suspect says that a request found the member silent.
 	Suspect()
 }
@@ -54,13 +57,14 @@ type Controller struct {
 
 var _ mcmanager.Runnable = (*Controller)(nil)
 
-// Setup adds the controller to the manager. ready is a source that is synced
-// when decisions may be made.
-func Setup(mgr mcmanager.Manager, r *Reconciler, ready source.TypedSource[mcreconcile.Request]) error {
+// Setup adds the controller to the manager. ready are sources that are synced
+// when decisions may be carried out.
+func Setup(mgr mcmanager.Manager, r *Reconciler, ready ...source.TypedSource[mcreconcile.Request]) error {
 	local := mgr.GetLocalManager()
 	r.gates = newGates()
 	c := &Controller{reconciler: r, hub: local.GetCache(), started: make(chan struct{})}
 	r.requeue = func(req mcreconcile.Request) { c.queue.Add(req) }
+	r.Guard.OnChange(c.enqueueAll)
 
 	inner, err := controller.NewTypedUnmanaged("delivery", controller.TypedOptions[mcreconcile.Request]{
 		Reconciler:              r,
@@ -76,7 +80,7 @@ func Setup(mgr mcmanager.Manager, r *Reconciler, ready source.TypedSource[mcreco
 		return fmt.Errorf("making the delivery controller: %w", err)
 	}
 	c.TypedController = inner
-	for _, src := range append(c.sources(), ready) {
+	for _, src := range append(c.sources(), ready...) {
 		if err := inner.Watch(src); err != nil {
 			return fmt.Errorf("watching %v for deliveries: %w", src, err)
 		}
@@ -107,8 +111,15 @@ func (c *Controller) serve(ctx context.Context, member string, session Session) 
 	case <-ctx.Done():
 		return
 	}
+	engine := apply.New(apply.Config{
+		Member: member, Cache: session.GetCache(), Metadata: session.Metadata(), Dynamic: session.Dynamic(), Mapper: session.GetRESTMapper(),
+		Discover:   func() (meta.RESTMapper, error) { return apply.NewMapper(session.GetConfig(), session.GetHTTPClient()) },
+		Events:     c.memberEvents(member),
+		OnSync:     func() { c.enqueuePlaced(ctx, member, c.queue) },
+		Unanswered: &c.reconciler.unanswered,
+	})
 	slow := time.AfterFunc(unreadableAfter, func() { c.explainUnreadable(member) })
-	err := c.watchMember(ctx, member, session)
+	err := engine.Start(logf.IntoContext(ctx, log))
 	slow.Stop()
 	if err != nil {
 		c.reconciler.gates.close(member, nil, func() {})
@@ -118,10 +129,7 @@ func (c *Controller) serve(ctx context.Context, member string, session Session) 
 		}
 		return
 	}
-	l := &link{
-		suspect: session.Suspect,
-		engine:  apply.New(session.GetCache(), session.Metadata(), session.GetRESTMapper(), member),
-	}
+	l := &link{suspect: session.Suspect, engine: engine}
 	for _, req := range c.reconciler.gates.open(member, l) {
 		c.queue.Add(req)
 	}
@@ -139,29 +147,6 @@ func (c *Controller) explainUnreadable(member string) {
 	for _, req := range c.reconciler.gates.explain(member, note) {
 		c.queue.Add(req)
 	}
-}
-
-// watchMember starts the informers the engine reads and waits for their sync.
-func (c *Controller) watchMember(ctx context.Context, member string, session Session) error {
-	if err := apply.Index(ctx, session.GetCache()); err != nil {
-		return err
-	}
-	var synced []toolscache.InformerSynced
-	for _, object := range apply.Watched() {
-		informer, err := session.GetCache().GetInformer(ctx, object, cache.BlockUntilSynced(false))
-		if err != nil {
-			return fmt.Errorf("starting the informer of %T: %w", object, err)
-		}
-		registration, err := informer.AddEventHandler(c.memberEvents(member))
-		if err != nil {
-			return fmt.Errorf("watching %T: %w", object, err)
-		}
-		synced = append(synced, registration.HasSynced)
-	}
-	if !toolscache.WaitForCacheSync(ctx.Done(), synced...) {
-		return ctx.Err()
-	}
-	return nil
 }
 
 // enqueuePlaced enqueues every app that has a row for the member.

@@ -4,6 +4,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	mcreconcile "sigs.k8s.io/multicluster-runtime/pkg/reconcile"
 
@@ -18,6 +19,9 @@ type link struct {
 	engine *apply.Engine
 	// suspect tells the connection that a request found the member silent.
 	suspect func()
+	// looked is true once all that is on the member was looked at for signs that
+	// the hub was restored. Nothing is written before.
+	looked atomic.Bool
 }
 
 // gates decides for each member whether a request may work on it now. It does

@@ -2,10 +2,13 @@ package delivery
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
+	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -21,6 +24,10 @@ import (
 
 // retryStale is when to look again after the cache was found to be behind.
 const retryStale = 200 * time.Millisecond
+
+// retryUnconfirmed is when to look again at a removal that a live read does not
+// confirm.
+const retryUnconfirmed = 30 * time.Second
 
 // pull carries an order to a Pull member: it keeps the Work in its mailbox.
 func (r *Reconciler) pull(ctx context.Context, o order) (reconcile.Result, error) {
@@ -58,30 +65,92 @@ func workKey(o order) types.NamespacedName {
 }
 
 func (r *Reconciler) pullApply(ctx context.Context, o order, work *v1.Work) (reconcile.Result, error) {
-	manifests, err := r.manifests(ctx, o)
+	wanted, err := r.render(ctx, o)
 	if err != nil {
 		return reconcile.Result{}, r.failed(o, err)
 	}
-	hash := manifest.SetHash(manifests)
-	if work != nil && work.Spec.State == v1.WorkPresent && work.Spec.ContentHash == hash {
-		r.report(o, aggregate.Report{Feedback: believed(work, hash)})
+	frames := slices.Clone(wanted.manifests)
+	missing, err := r.fill(ctx, o, &wanted, inWork(work))
+	if err != nil {
+		return reconcile.Result{}, r.failed(o, err)
+	}
+	if _, err := r.rules.Compile(wanted.policies.HealthRules); err != nil {
+		r.unfinished(o, v1.FeedbackFailed, v1.ReasonRenderError, apply.Shorten(err.Error()))
 		return reconcile.Result{}, nil
 	}
-	if o.held() {
-		r.unfinished(o, v1.FeedbackProgressing, v1.ReasonPaused, "the mailbox is not as wanted: spec.paused is true")
+	spec := presentSpec(o, frames, wanted)
+	spec.HubEpoch = r.Guard.Epoch()
+	reason, message, held := r.held(o)
+	asWanted := work != nil && sameContent(work.Spec, spec) && (held || sameOrder(work.Spec, spec))
+	switch {
+	case missing != "":
+		r.unfinished(o, v1.FeedbackFailed, v1.ReasonSecretMissing, missing)
 		return reconcile.Result{}, nil
+	case !asWanted && held:
+		r.unfinished(o, v1.FeedbackProgressing, reason, "the mailbox is not as wanted: "+message)
+		return reconcile.Result{}, nil
+	case !asWanted:
+		return r.writeWork(ctx, o, work, spec)
 	}
-	spec := v1.WorkSpec{State: v1.WorkPresent, ContentHash: hash, DeletionPolicy: o.app.Spec.DeletionPolicy}
-	for _, m := range manifests {
+	if !held {
+		if err := r.deliverSecrets(ctx, o, work, wanted); errors.Is(err, errStale) {
+			return reconcile.Result{RequeueAfter: retryStale}, nil
+		} else if err != nil {
+			return reconcile.Result{}, r.failed(o, err)
+		}
+	}
+	feedback := believed(work, spec.ContentHash)
+	if stale, err := r.holdIfRestored(ctx, o, feedback); err != nil || stale {
+		return reconcile.Result{RequeueAfter: retryStale}, err
+	}
+	r.report(o, aggregate.Report{Work: work.UID, Sequence: work.Status.Sequence, Feedback: feedback})
+	return reconcile.Result{}, nil
+}
+
+// presentSpec is the order to have the manifests on the cluster. Secrets go into
+// it without their content.
+func presentSpec(o order, frames []manifest.Manifest, wanted rendered) v1.WorkSpec {
+	spec := v1.WorkSpec{
+		State: v1.WorkPresent, DeletionPolicy: o.app.Spec.DeletionPolicy,
+		ContentHash: manifest.SetHash(wanted.manifests), Policies: wanted.policies,
+	}
+	name := v1.WorkName(o.app.Namespace, o.app.Name, o.app.UID)
+	for _, m := range frames {
+		if !slices.ContainsFunc(wanted.manifests, func(w manifest.Manifest) bool { return w.String() == m.String() }) {
+			continue
+		}
 		spec.Manifests = append(spec.Manifests, runtime.RawExtension{Raw: m.Raw})
+		if m.IsSecret() {
+			spec.Secrets = append(spec.Secrets, v1.WorkSecret{Name: m.Name, MailboxName: mailboxSecret(name, m.Name)})
+		}
 	}
-	return r.writeWork(ctx, o, work, spec)
+	return spec
+}
+
+// sameContent is true when the Work has what should be on the cluster. Manifests
+// are known by their hash.
+func sameContent(is, wanted v1.WorkSpec) bool {
+	return is.State == wanted.State && is.ContentHash == wanted.ContentHash && apiequality.Semantic.DeepEqual(is.Secrets, wanted.Secrets)
+}
+
+// sameOrder is true when the Work says how to treat it, too. The app's generation
+// may be older, if it changed nothing here.
+func sameOrder(is, wanted v1.WorkSpec) bool {
+	return is.HubEpoch == wanted.HubEpoch && apiequality.Semantic.DeepEqual(is.Policies, wanted.Policies)
+}
+
+// inWork gives the Secrets that the Work names. It does not know their hashes.
+func inWork(work *v1.Work) func(manifest.Manifest) (string, bool) {
+	return func(m manifest.Manifest) (string, bool) {
+		return m.Hash, work != nil && slices.ContainsFunc(work.Spec.Secrets, func(s v1.WorkSecret) bool { return s.Name == m.Name })
+	}
 }
 
 // believed is the agent's feedback, as far as it is about the Work's spec of now.
 func believed(work *v1.Work, hash string) v1.Feedback {
 	f := work.Status.Feedback
-	if work.Status.ObservedGeneration != work.Generation || f.AppliedHash != hash && f.State != v1.FeedbackFailed {
+	about := work.Status.ObservedGeneration == work.Generation && (f.AppliedHash == "" || f.AppliedHash == hash)
+	if !about || f.AppliedHash == "" && f.State == v1.FeedbackReady {
 		f.State, f.AppliedHash = v1.FeedbackProgressing, ""
 		f.Reason, f.Message = v1.ReasonUpdating, "in the mailbox; the agent has not applied it yet"
 	}
@@ -92,16 +161,16 @@ func believed(work *v1.Work, hash string) v1.Feedback {
 // agent has confirmed. A Work that is missing means nothing: the order is given
 // again.
 func (r *Reconciler) pullRemoval(ctx context.Context, o order, work *v1.Work) (reconcile.Result, error) {
-	if o.held() {
+	if _, _, held := r.held(o); held {
 		return reconcile.Result{}, nil
 	}
 	if r.removed(o) {
 		return reconcile.Result{}, r.deleteWork(ctx, work)
 	}
-	if work == nil || work.Spec.State != v1.WorkRemoved || work.Spec.DeletionPolicy != o.app.Spec.DeletionPolicy {
+	if work == nil || work.Spec.State != v1.WorkRemoved || work.Spec.DeletionPolicy != o.app.Spec.DeletionPolicy || work.Spec.HubEpoch != r.Guard.Epoch() {
 		live, err := r.confirmRemoval(ctx, o)
 		if err != nil || live == nil {
-			return reconcile.Result{}, err
+			return reconcile.Result{RequeueAfter: retryUnconfirmed}, err
 		}
 		return r.writeWork(ctx, o, work, v1.WorkSpec{State: v1.WorkRemoved, DeletionPolicy: live.Spec.DeletionPolicy})
 	}
@@ -109,20 +178,24 @@ func (r *Reconciler) pullRemoval(ctx context.Context, o order, work *v1.Work) (r
 	if work.Status.ObservedGeneration != work.Generation {
 		feedback = v1.Feedback{State: v1.FeedbackRemoving, Reason: v1.ReasonRemoving, Message: "the agent has not taken up the removal yet"}
 	}
+	if stale, err := r.holdIfRestored(ctx, o, feedback); err != nil || stale {
+		return reconcile.Result{RequeueAfter: retryStale}, err
+	}
 	if feedback.State == v1.FeedbackRemoved {
 		if err := r.deleteWork(ctx, work); err != nil {
 			return reconcile.Result{}, err
 		}
 	}
-	r.report(o, aggregate.Report{Feedback: feedback})
+	r.report(o, aggregate.Report{Work: work.UID, Sequence: work.Status.Sequence, Feedback: feedback})
 	return reconcile.Result{}, nil
 }
 
 // writeWork creates or updates the Work. The cache may be behind our own last
 // write; then the write fails, and the request comes back.
 func (r *Reconciler) writeWork(ctx context.Context, o order, work *v1.Work, spec v1.WorkSpec) (reconcile.Result, error) {
-	spec.HubID = r.HubID
-	spec.App = v1.AppReference{Namespace: o.app.Namespace, Name: o.app.Name, UID: o.app.UID, Generation: o.app.Generation}
+	stamp := r.stamp(o)
+	spec.HubID, spec.HubEpoch = r.HubID, stamp.Epoch
+	spec.App = v1.AppReference{Namespace: o.app.Namespace, Name: o.app.Name, UID: o.app.UID, Generation: stamp.Generation, SpecHash: stamp.SpecHash}
 	ctx, cancel := context.WithTimeout(ctx, apply.RequestTimeout)
 	defer cancel()
 	var err error

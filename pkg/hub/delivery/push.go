@@ -2,7 +2,6 @@ package delivery
 
 import (
 	"context"
-	"time"
 
 	logf "sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
@@ -14,6 +13,9 @@ import (
 
 // push carries an order to a Push member over its connection.
 func (r *Reconciler) push(ctx context.Context, o order, engine *apply.Engine) (reconcile.Result, error) {
+	if err := r.holdIfAhead(ctx, o.member, o.key(), engine); err != nil {
+		return reconcile.Result{}, err
+	}
 	switch {
 	case o.row == nil || o.row.State == v1.PlacementStray:
 		return reconcile.Result{}, r.pushStray(ctx, o, engine)
@@ -25,58 +27,69 @@ func (r *Reconciler) push(ctx context.Context, o order, engine *apply.Engine) (r
 }
 
 func (r *Reconciler) pushApply(ctx context.Context, o order, engine *apply.Engine) (reconcile.Result, error) {
-	manifests, err := r.manifests(ctx, o)
+	wanted, err := r.render(ctx, o)
 	if err != nil {
 		return reconcile.Result{}, r.failed(o, err)
 	}
-	observed, err := engine.Observe(ctx, r.owner(o))
+	rules, err := r.rules.Compile(wanted.policies.HealthRules)
+	if err != nil {
+		r.unfinished(o, v1.FeedbackFailed, v1.ReasonRenderError, apply.Shorten(err.Error()))
+		return reconcile.Result{}, nil
+	}
+	owner := r.owner(o)
+	observed, err := engine.Observe(ctx, owner)
 	if err != nil {
 		return reconcile.Result{}, err
 	}
-	if o.held() {
-		set := apply.Compare(manifests, observed, v1.ReasonPaused, "spec.paused is true")
-		r.report(o, aggregate.Report{Feedback: apply.Feedback(set, manifests, observed)})
+	missing, err := r.fill(ctx, o, &wanted, observed.HashOf)
+	if err != nil {
+		return reconcile.Result{}, r.failed(o, err)
+	}
+	if reason, message, held := r.held(o); held {
+		set := apply.Compare(wanted.manifests, observed, reason, message)
+		r.report(o, aggregate.Report{Feedback: apply.Feedback(set, wanted.manifests, observed, rules)})
 		return reconcile.Result{}, nil
 	}
-	set, err := engine.Apply(ctx, r.owner(o), manifests, observed)
+	if missing != "" {
+		r.unfinished(o, v1.FeedbackFailed, v1.ReasonSecretMissing, missing)
+		return reconcile.Result{}, nil
+	}
+	set, err := engine.Apply(ctx, owner, wanted.manifests, wanted.policies, observed)
 	if set.Writes() > 0 {
 		logf.FromContext(ctx).V(1).Info("Applied", "changes", set.Changes)
 	}
 	if err != nil {
-		if apply.Unreachable(err) {
-			r.unanswered.note(o, time.Now())
-		}
 		return reconcile.Result{}, r.failed(o, err)
 	}
-	r.report(o, aggregate.Report{Feedback: apply.Feedback(set, manifests, observed)})
-	return reconcile.Result{RequeueAfter: apply.RetryAfter(set)}, nil
+	feedback, again := engine.Diagnose(ctx, owner, apply.Feedback(set, wanted.manifests, observed, rules))
+	if stale, err := r.holdIfRestored(ctx, o, feedback); err != nil || stale {
+		return reconcile.Result{RequeueAfter: retryStale}, err
+	}
+	r.report(o, aggregate.Report{Feedback: feedback})
+	return reconcile.Result{RequeueAfter: sooner(apply.RetryAfter(set), again)}, nil
 }
 
 func (r *Reconciler) pushRemoval(ctx context.Context, o order, engine *apply.Engine) (reconcile.Result, error) {
-	if r.removed(o) || o.held() {
+	if _, _, held := r.held(o); held || r.removed(o) {
 		return reconcile.Result{}, nil
 	}
 	live, err := r.confirmRemoval(ctx, o)
 	if err != nil || live == nil {
-		return reconcile.Result{}, err
+		return reconcile.Result{RequeueAfter: retryUnconfirmed}, err
 	}
 	removal, err := engine.Remove(ctx, r.owner(o), live.Spec.DeletionPolicy)
 	if err != nil {
 		return reconcile.Result{}, r.failed(o, err)
 	}
-	if wait := r.unanswered.wait(o, time.Now()); removal.Done && wait > 0 {
-		r.report(o, aggregate.Report{Feedback: v1.Feedback{
-			State: v1.FeedbackRemoving, Reason: v1.ReasonRemoving,
-			Message: "the member is empty; looking once more, because it may still carry out a request that it did not answer",
-		}})
-		return reconcile.Result{RequeueAfter: wait}, nil
+	feedback := apply.RemovalFeedback(removal)
+	if stale, err := r.holdIfRestored(ctx, o, feedback); err != nil || stale {
+		return reconcile.Result{RequeueAfter: retryStale}, err
 	}
-	r.report(o, aggregate.Report{Feedback: apply.RemovalFeedback(removal)})
+	r.report(o, aggregate.Report{Feedback: feedback})
 	if removal.Done {
 		logf.FromContext(ctx).V(1).Info("Removed", "policy", live.Spec.DeletionPolicy)
-		return reconcile.Result{}, nil
 	}
-	return reconcile.Result{RequeueAfter: apply.RetryTerminating}, nil
+	return reconcile.Result{RequeueAfter: removal.Retry}, nil
 }
 
 // pushStray reports objects of the app that no decision explains. What the cache

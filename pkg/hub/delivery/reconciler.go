@@ -2,11 +2,13 @@ package delivery
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	appsv1 "k8s.io/api/apps/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	logf "sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
@@ -14,6 +16,7 @@ import (
 
 	v1 "github.com/example/myapp-hub/api/v1"
 	"github.com/example/myapp-hub/pkg/agent/apply"
+	"github.com/example/myapp-hub/pkg/agent/health"
 	"github.com/example/myapp-hub/pkg/hub/aggregate"
 	"github.com/example/myapp-hub/pkg/hub/render"
 	"github.com/example/myapp-hub/pkg/manifest"
@@ -24,21 +27,45 @@ type Reconciler struct {
 	// Hub reads the hub's cache and writes Works. Live reads the hub's API server.
 	Hub  client.Client
 	Live client.Reader
+	// Secrets reads the Secrets that may be copied to members, from a cache.
+	Secrets cache.Cache
 	// HubID is the hub's identity on members.
 	HubID string
 	// Reports receives what members say.
 	Reports *Reports
+	// Guard knows whether the hub may change anything at all.
+	Guard Guard
 
 	gates      *gates
-	unanswered unanswered
+	unanswered apply.Unanswered
+	rules      health.Cache
 	// requeue puts a request back into the queue.
 	requeue func(mcreconcile.Request)
 }
 
+// Guard stops the hub when it finds that it was restored from a backup.
+type Guard interface {
+	// Epoch counts the releases after restores.
+	Epoch() int64
+	// Held is true while nothing may be changed on any member, and why.
+	Held() (message string, held bool)
+	// Hold stops the hub; evidence says what was found where.
+	Hold(ctx context.Context, evidence string)
+	// Saw notes a resourceVersion that the hub's API server has issued.
+	Saw(version string)
+	// Ahead is true for a resourceVersion that it has not issued yet.
+	Ahead(ctx context.Context, version string) (bool, error)
+	// SawEpoch notes an epoch that an object on a member carries.
+	SawEpoch(epoch int64)
+	// OnChange adds a function that is called when a hold begins or ends.
+	OnChange(changed func())
+}
+
 // order is one app on one member, as it was read from the hub's cache.
 type order struct {
-	app    *v1.MyApp
-	member string
+	app     *v1.MyApp
+	member  string
+	cluster *v1.MemberCluster
 	// row is nil when no decision is recorded about the member.
 	row *v1.PlacementRow
 }
@@ -46,25 +73,43 @@ type order struct {
 func (o order) key() types.NamespacedName { return client.ObjectKeyFromObject(o.app) }
 
 func (r *Reconciler) owner(o order) apply.Owner {
-	return apply.Owner{HubID: r.HubID, Namespace: o.app.Namespace, Name: o.app.Name, UID: o.app.UID}
+	return apply.Owner{HubID: r.HubID, Namespace: o.app.Namespace, Name: o.app.Name, UID: o.app.UID, Stamp: r.stamp(o)}
 }
 
-// held is true when nothing may be changed on the member.
-func (o order) held() bool { return o.app.Spec.Paused && o.app.DeletionTimestamp == nil }
+func (r *Reconciler) stamp(o order) manifest.Stamp {
+	return manifest.Stamp{
+		Epoch: r.Guard.Epoch(), Generation: o.app.Generation,
+		SpecHash: render.SpecHash(&o.app.Spec), HubVersion: o.app.ResourceVersion,
+	}
+}
+
+// held says why nothing may be changed on the member.
+func (r *Reconciler) held(o order) (reason, message string, held bool) {
+	if message, held := r.Guard.Held(); held {
+		return v1.ReasonHubRestored, message, true
+	}
+	switch {
+	case o.app.DeletionTimestamp != nil:
+	case o.app.Spec.Paused:
+		return v1.ReasonPaused, "spec.paused is true", true
+	case o.app.Status.Revision == "":
+		return v1.ReasonSpecInvalid, "the spec is not valid, see the condition Stalled", true
+	}
+	return "", "", false
+}
 
 // Reconcile reads the recorded decision and carries it out by the member's mode.
 func (r *Reconciler) Reconcile(ctx context.Context, req mcreconcile.Request) (reconcile.Result, error) {
-	o, member, err := r.observe(ctx, req)
-	if err != nil || o.app == nil || member == nil {
-		if parked, ok := r.gates.drop(req); ok {
-			r.requeue(parked)
-		}
+	o, err := r.observe(ctx, req)
+	if err != nil || o.cluster == nil {
+		r.release(r.gates.drop(req))
 		return reconcile.Result{}, err
 	}
-	ctx = logf.IntoContext(ctx, logf.FromContext(ctx).WithValues("app", o.key().String(), "member", o.member))
-	if member.Spec.Mode == v1.ModePull {
-		if parked, ok := r.gates.drop(req); ok {
-			r.requeue(parked) // parked while the member was another one, in Push mode
+	ctx = logf.IntoContext(ctx, logf.FromContext(ctx).WithValues("app", req.NamespacedName.String(), "member", o.member))
+	if o.cluster.Spec.Mode == v1.ModePull {
+		r.release(r.gates.drop(req)) // parked while the member was another one, in Push mode
+		if o.app == nil {
+			return reconcile.Result{}, nil
 		}
 		return r.pull(ctx, o)
 	}
@@ -73,46 +118,68 @@ func (r *Reconciler) Reconcile(ctx context.Context, req mcreconcile.Request) (re
 		r.explain(o, note)
 		return reconcile.Result{}, nil
 	}
-	defer func() {
-		if parked, ok := r.gates.leave(o.member); ok {
-			r.requeue(parked)
-		}
-	}()
-	result, err := r.push(ctx, o, link.engine)
+	defer func() { r.release(r.gates.leave(o.member)) }()
+	var result reconcile.Result
+	if err := r.look(ctx, o.member, link); err != nil {
+		return reconcile.Result{}, err
+	}
+	if o.app == nil {
+		err = r.holdIfAhead(ctx, o.member, req.NamespacedName, link.engine)
+	} else {
+		result, err = r.push(ctx, o, link.engine)
+	}
 	if apply.Unreachable(err) {
 		link.suspect()
 	}
 	return result, err
 }
 
-// observe reads the app, its row and the member. What is missing is nil, and
-// nothing follows from its absence.
-func (r *Reconciler) observe(ctx context.Context, req mcreconcile.Request) (order, *v1.MemberCluster, error) {
-	o := order{member: string(req.ClusterName)}
-	app := &v1.MyApp{}
-	if err := r.Hub.Get(ctx, req.NamespacedName, app); err != nil {
-		return o, nil, client.IgnoreNotFound(err)
+// release puts back a request that was parked and may now be tried.
+func (r *Reconciler) release(parked mcreconcile.Request, ok bool) {
+	if ok {
+		r.requeue(parked)
 	}
-	member := &v1.MemberCluster{}
-	if err := r.Hub.Get(ctx, types.NamespacedName{Name: o.member}, member); err != nil {
-		return o, nil, client.IgnoreNotFound(err)
-	}
-	o.app = app
-	o.row = rowOf(app, o.member)
-	return o, member, nil
 }
 
-// manifests renders what the row's revision and replicas mean for the member.
-func (r *Reconciler) manifests(ctx context.Context, o order) ([]manifest.Manifest, error) {
+// observe reads the app, its row and the member. What is missing is nil, and
+// nothing follows from its absence.
+func (r *Reconciler) observe(ctx context.Context, req mcreconcile.Request) (order, error) {
+	o := order{member: string(req.ClusterName)}
+	cluster := &v1.MemberCluster{}
+	if err := r.Hub.Get(ctx, types.NamespacedName{Name: o.member}, cluster); err != nil {
+		return o, client.IgnoreNotFound(err)
+	}
+	o.cluster = cluster
+	app := &v1.MyApp{}
+	if err := r.Hub.Get(ctx, req.NamespacedName, app); err != nil {
+		return o, client.IgnoreNotFound(err)
+	}
+	r.Guard.Saw(app.ResourceVersion)
+	o.app = app
+	o.row = rowOf(app, o.member)
+	return o, nil
+}
+
+// rendered is what the row's revision and replicas mean for the member.
+type rendered struct {
+	manifests []manifest.Manifest
+	secrets   []render.SecretCopy
+	policies  v1.Policies
+}
+
+func (r *Reconciler) render(ctx context.Context, o order) (rendered, error) {
 	template, err := r.template(ctx, o)
 	if err != nil {
-		return nil, err
+		return rendered{}, err
 	}
-	return render.Manifests(render.Input{
-		Namespace: o.app.Namespace, Name: o.app.Name, UID: o.app.UID, Generation: o.app.Generation,
-		HubID: r.HubID, Member: o.member,
+	in := render.Input{
+		Namespace: o.app.Namespace, Name: o.app.Name, UID: o.app.UID,
+		Stamp: r.stamp(o), HubID: r.HubID,
+		Cluster:  render.Cluster{Name: o.member, Labels: o.cluster.Labels, Properties: o.cluster.Spec.Properties},
 		Template: template, Replicas: o.row.Replicas,
-	})
+	}
+	objects, err := render.Render(in)
+	return rendered{manifests: objects.Manifests, secrets: objects.Secrets, policies: render.Policies(&o.app.Spec)}, err
 }
 
 // template is the template of the row's revision: the spec's own if the status
@@ -146,7 +213,7 @@ func (r *Reconciler) confirmRemoval(ctx context.Context, o order) (*v1.MyApp, er
 	if live.UID != o.app.UID || row == nil || row.State != v1.PlacementRemoving || row.Decision != o.row.Decision {
 		return nil, nil
 	}
-	if (order{app: live}).held() {
+	if _, _, held := r.held(order{app: live}); held {
 		return nil, nil
 	}
 	return live, nil
@@ -154,7 +221,7 @@ func (r *Reconciler) confirmRemoval(ctx context.Context, o order) (*v1.MyApp, er
 
 // explain reports why nothing can be done on a member that answers.
 func (r *Reconciler) explain(o order, note string) {
-	if note == "" || o.row == nil || o.row.State == v1.PlacementStray {
+	if note == "" || o.app == nil || o.row == nil || o.row.State == v1.PlacementStray {
 		return
 	}
 	r.unfinished(o, v1.FeedbackProgressing, v1.ReasonUnreadable, note)
@@ -166,13 +233,29 @@ func (r *Reconciler) unfinished(o order, state v1.FeedbackState, reason, message
 	feedback := r.lastFeedback(o)
 	feedback.State, feedback.AppliedHash = state, ""
 	feedback.Reason, feedback.Message = reason, message
-	r.report(o, aggregate.Report{Feedback: feedback})
+	r.say(o, feedback)
 }
 
-// failed reports an error that will be tried again, and returns it.
+// failed reports an error that will be tried again, and returns it. An app that
+// cannot be rendered is not tried again before something changes.
 func (r *Reconciler) failed(o order, err error) error {
-	r.report(o, aggregate.Report{Feedback: apply.ErrorFeedback(r.lastFeedback(o), err)})
+	var unrenderable *render.Error
+	if errors.As(err, &unrenderable) {
+		r.unfinished(o, v1.FeedbackFailed, unrenderable.Reason, apply.Shorten(unrenderable.Error()))
+		return nil
+	}
+	r.say(o, apply.ErrorFeedback(r.lastFeedback(o), err))
 	return err
+}
+
+// say reports what the hub itself has found. It takes the place of the member's
+// last word about the decision, and gives way to the next.
+func (r *Reconciler) say(o order, feedback v1.Feedback) {
+	report := aggregate.Report{Feedback: feedback}
+	if last, ok := r.Reports.get(o.app.UID, o.member); ok && o.row != nil && last.Decision == o.row.Decision {
+		report.Work, report.Sequence = last.Work, last.Sequence
+	}
+	r.report(o, report)
 }
 
 // lastFeedback is what the member last said, or what the row keeps of it.

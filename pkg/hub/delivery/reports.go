@@ -91,7 +91,9 @@ func (r *Reports) store(app types.UID, member string, report aggregate.Report) f
 	if r.byApp[app] == nil {
 		r.byApp[app] = map[string]aggregate.Report{}
 	}
-	if old, ok := r.byApp[app][member]; ok && old == report {
+	old, ok := r.byApp[app][member]
+	late := old.Decision == report.Decision && old.Work == report.Work && report.Sequence < old.Sequence
+	if ok && (late || old == report) {
 		return nil
 	}
 	r.byApp[app][member] = report

@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
 	v1 "github.com/example/myapp-hub/api/v1"
@@ -76,5 +77,42 @@ func TestReports(t *testing.T) {
 	r.Forget("u")
 	if len(r.byApp) != 0 {
 		t.Error("an app that is gone is forgotten")
+	}
+}
+
+// What the hub finds after a member has spoken is not taken for something old.
+func TestTheHubsOwnWord(t *testing.T) {
+	r := &Reconciler{Reports: NewReports()}
+	app := &v1.MyApp{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "web", UID: "u"}}
+	o := order{app: app, member: "m", row: &v1.PlacementRow{Cluster: "m", Decision: 2}}
+	for _, tt := range []struct {
+		reason   string
+		say      func()
+		state    v1.FeedbackState
+		sequence int64
+	}{
+		{"before the member has said anything", func() { r.say(o, v1.Feedback{State: v1.FeedbackProgressing}) }, v1.FeedbackProgressing, 0},
+		{"the member's word", func() {
+			r.report(o, aggregate.Report{Sequence: 7, Feedback: v1.Feedback{State: v1.FeedbackReady}})
+		}, v1.FeedbackReady, 7},
+		{"the hub's, after it", func() { r.say(o, v1.Feedback{State: v1.FeedbackFailed}) }, v1.FeedbackFailed, 7},
+		{"the member's, again", func() {
+			r.report(o, aggregate.Report{Sequence: 7, Feedback: v1.Feedback{State: v1.FeedbackReady}})
+		}, v1.FeedbackReady, 7},
+		{"the member's, late", func() {
+			r.report(o, aggregate.Report{Sequence: 6, Feedback: v1.Feedback{State: v1.FeedbackFailed}})
+		}, v1.FeedbackReady, 7},
+		{"a Work that was made again counts anew", func() {
+			r.report(o, aggregate.Report{Work: "w2", Sequence: 1, Feedback: v1.Feedback{State: v1.FeedbackReady}})
+		}, v1.FeedbackReady, 1},
+		{"another decision counts anew", func() {
+			o.row = &v1.PlacementRow{Cluster: "m", Decision: 3}
+			r.say(o, v1.Feedback{State: v1.FeedbackFailed})
+		}, v1.FeedbackFailed, 0},
+	} {
+		tt.say()
+		if got, _ := r.Reports.get("u", "m"); got.State != tt.state || got.Sequence != tt.sequence {
+			t.Errorf("%s: stored is %+v, want %s with sequence %d", tt.reason, got, tt.state, tt.sequence)
+		}
 	}
 }

@@ -3,35 +3,50 @@ package delivery
 import (
 	"context"
 	"fmt"
+	"maps"
 
+	corev1 "k8s.io/api/core/v1"
+	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	toolscache "k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/util/workqueue"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
+	logf "sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/source"
 	"sigs.k8s.io/multicluster-runtime/pkg/multicluster"
 	mcreconcile "sigs.k8s.io/multicluster-runtime/pkg/reconcile"
 
 	v1 "github.com/example/myapp-hub/api/v1"
+	"github.com/example/myapp-hub/pkg/hub/render"
 )
 
-// indexPlaced is the index of MyApps by the members of their rows.
-const indexPlaced = "placements.cluster"
+const (
+	// indexPlaced is the index of MyApps by the members of their rows.
+	indexPlaced = "placements.cluster"
+	// indexSecretApp is the index of mailbox Secrets by the UID of their app.
+	indexSecretApp = "appUID"
+)
 
 // AddIndexes adds the index that delivery reads the hub's cache by.
 func AddIndexes(ctx context.Context, indexer client.FieldIndexer) error {
 	err := indexer.IndexField(ctx, &v1.MyApp{}, indexPlaced, func(o client.Object) []string {
-		var members []string
-		for _, row := range o.(*v1.MyApp).Status.Placements {
-			members = append(members, row.Cluster)
-		}
-		return members
+		return members(o.(*v1.MyApp))
 	})
 	if err != nil {
 		return fmt.Errorf("indexing MyApps by member: %w", err)
+	}
+	err = indexer.IndexField(ctx, secretMeta(), indexSecretApp, func(o client.Object) []string {
+		if uid := o.GetLabels()[v1.LabelAppUID]; uid != "" {
+			return []string{uid}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("indexing mailbox Secrets by app: %w", err)
 	}
 	return nil
 }
@@ -79,8 +94,93 @@ func (c *Controller) sources() []source.TypedSource[mcreconcile.Request] {
 					c.enqueuePlaced(ctx, e.Object.Name, q)
 				}
 			},
+			UpdateFunc: func(ctx context.Context, e event.TypedUpdateEvent[*v1.MemberCluster], q queue) {
+				if rendersOtherwise(e.ObjectOld, e.ObjectNew) {
+					c.enqueuePlaced(ctx, e.ObjectNew.Name, q)
+				}
+			},
+		}),
+		source.TypedKind(c.reconciler.Secrets, &corev1.Secret{}, handler.TypedFuncs[*corev1.Secret, mcreconcile.Request]{
+			CreateFunc: func(ctx context.Context, e event.TypedCreateEvent[*corev1.Secret], q queue) {
+				if !e.IsInInitialList {
+					c.enqueueNamespace(ctx, e.Object, q)
+				}
+			},
+			UpdateFunc: func(ctx context.Context, e event.TypedUpdateEvent[*corev1.Secret], q queue) {
+				c.enqueueNamespace(ctx, e.ObjectNew, q)
+			},
+			DeleteFunc: func(ctx context.Context, e event.TypedDeleteEvent[*corev1.Secret], q queue) {
+				c.enqueueNamespace(ctx, e.Object, q)
+			},
+		}),
+		source.TypedKind(c.hub, secretMeta(), handler.TypedFuncs[*metav1.PartialObjectMetadata, mcreconcile.Request]{
+			UpdateFunc: func(ctx context.Context, e event.TypedUpdateEvent[*metav1.PartialObjectMetadata], q queue) {
+				c.enqueueMailboxSecret(ctx, e.ObjectNew, q)
+			},
+			DeleteFunc: func(ctx context.Context, e event.TypedDeleteEvent[*metav1.PartialObjectMetadata], q queue) {
+				c.enqueueMailboxSecret(ctx, e.Object, q)
+			},
 		}),
 	}
+}
+
+// rendersOtherwise is true when overrides and variables may give the member
+// something else than before.
+func rendersOtherwise(before, after *v1.MemberCluster) bool {
+	return !maps.Equal(before.Labels, after.Labels) || !maps.Equal(before.Spec.Properties, after.Spec.Properties)
+}
+
+// enqueueNamespace enqueues every placed app of a Secret's namespace: one that
+// does not refer to it costs nothing.
+func (c *Controller) enqueueNamespace(ctx context.Context, secret *corev1.Secret, q queue) {
+	if secret.Labels[v1.LabelPropagate] == "" {
+		return
+	}
+	var apps v1.MyAppList
+	if err := c.hub.List(ctx, &apps, client.InNamespace(secret.Namespace), client.UnsafeDisableDeepCopy); err != nil {
+		logf.FromContext(ctx).Error(err, "Cannot list the apps of a Secret", "namespace", secret.Namespace)
+		return
+	}
+	for i := range apps.Items {
+		enqueue(q, &apps.Items[i], members(&apps.Items[i]))
+	}
+}
+
+// enqueueMailboxSecret enqueues the app whose Secret in a mailbox has changed.
+func (c *Controller) enqueueMailboxSecret(ctx context.Context, secret *metav1.PartialObjectMetadata, q queue) {
+	if secret.Labels[v1.LabelAppUID] == "" {
+		return
+	}
+	work := &v1.Work{}
+	key := types.NamespacedName{Namespace: secret.Namespace, Name: workOfSecret(secret.Name)}
+	if err := c.hub.Get(ctx, key, work); err == nil {
+		enqueueWork(q, work)
+	}
+}
+
+// enqueueAll enqueues every app on every member that it has a row for.
+func (c *Controller) enqueueAll() {
+	select {
+	case <-c.started:
+	default:
+		return // Every app is enqueued at the start.
+	}
+	var apps v1.MyAppList
+	if err := c.hub.List(context.Background(), &apps, client.UnsafeDisableDeepCopy); err != nil {
+		c.GetLogger().Error(err, "Cannot list all apps")
+		return
+	}
+	for i := range apps.Items {
+		enqueue(c.queue, &apps.Items[i], members(&apps.Items[i]))
+	}
+}
+
+func members(app *v1.MyApp) []string {
+	names := make([]string, 0, len(app.Status.Placements))
+	for _, row := range app.Status.Placements {
+		names = append(names, row.Cluster)
+	}
+	return names
 }
 
 // memberEvents maps an object of a member to the app it belongs to.
@@ -126,6 +226,9 @@ func changedDecisions(before, after *v1.MyApp) []string {
 			decisions[row.Cluster] = d
 		}
 		return decisions
+	}
+	if before != nil && before.Generation != after.Generation && !apiequality.Semantic.DeepEqual(render.Policies(&before.Spec), render.Policies(&after.Spec)) {
+		return members(after)
 	}
 	was, is := of(before), of(after)
 	var changed []string

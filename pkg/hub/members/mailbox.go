@@ -25,6 +25,8 @@ type mailbox struct {
 	namespace      bool
 	serviceAccount bool
 	roleBinding    bool
+	// hubBinding lets the hub write Secrets into the mailbox.
+	hubBinding bool
 }
 
 // mailboxLabels are on everything that makes up a mailbox.
@@ -61,10 +63,12 @@ func (r *reconciler) observeMailbox(ctx context.Context, member string) (*mailbo
 		return m, nil
 	}
 	key := client.ObjectKey{Namespace: name, Name: v1.AgentServiceAccount}
-	var errAccount, errBinding error
+	hubKey := client.ObjectKey{Namespace: name, Name: v1.HubMailboxRole}
+	var errAccount, errBinding, errHub error
 	m.serviceAccount, errAccount = r.cached(ctx, key, partial(serviceAccountKind), member)
 	m.roleBinding, errBinding = r.cached(ctx, key, partial(roleBindingKind), member)
-	return m, errors.Join(errAccount, errBinding)
+	m.hubBinding, errHub = r.cached(ctx, hubKey, partial(roleBindingKind), member)
+	return m, errors.Join(errAccount, errBinding, errHub)
 }
 
 // cached is true when the object is in the cache and belongs to the member.
@@ -98,6 +102,7 @@ func (r *reconciler) ensureMailbox(ctx context.Context, member string, m *mailbo
 		return nil
 	}
 	name, labels := v1.MailboxNamespace(member), mailboxLabels(member)
+	hubInMailbox := metav1.ObjectMeta{Namespace: name, Name: v1.HubMailboxRole, Labels: labels}
 	inMailbox := metav1.ObjectMeta{Namespace: name, Name: v1.AgentServiceAccount, Labels: labels}
 	for _, part := range []struct {
 		exists bool
@@ -110,6 +115,11 @@ func (r *reconciler) ensureMailbox(ctx context.Context, member string, m *mailbo
 			ObjectMeta: inMailbox,
 			Subjects:   []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: name, Name: v1.AgentServiceAccount}},
 			RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: v1.AgentClusterRole},
+		}},
+		{m.hubBinding, &rbacv1.RoleBinding{
+			ObjectMeta: hubInMailbox,
+			Subjects:   []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: r.provider.options.Username}},
+			RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: v1.HubMailboxRole},
 		}},
 	} {
 		if part.exists {

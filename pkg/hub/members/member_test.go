@@ -94,7 +94,8 @@ func testOptions() Options {
 	mapper.Add(appsv1.SchemeGroupVersion.WithKind("Deployment"), meta.RESTScopeNamespace)
 	return Options{
 		Namespace: "hub",
-		Mapper:    func() meta.RESTMapper { return mapper },
+		Username:  "hub",
+		Mapper:    func(*rest.Config, *http.Client) (meta.RESTMapper, error) { return mapper, nil },
 		CacheOptions: func(string) cache.Options {
 			return cache.Options{ByObject: map[client.Object]cache.ByObject{&appsv1.Deployment{}: {}}}
 		},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"sync"
 
 	"github.com/go-logr/logr"
@@ -32,9 +33,12 @@ type Options struct {
 	// Namespace is the hub's own namespace, in which the kubeconfig Secrets
 	// are. Required.
 	Namespace string
+	// Username is the hub's own name on its API server, which gets the right to
+	// write Secrets into mailboxes. Required.
+	Username string
 	// Mapper maps the kinds that are written to members, without discovery: a
 	// member that is slow to answer discovery must not delay a Session. Required.
-	Mapper func() meta.RESTMapper
+	Mapper func(*rest.Config, *http.Client) (meta.RESTMapper, error)
 	// CacheOptions says what the cache of a member's Session holds. It is
 	// called once for each Session. Required.
 	CacheOptions func(member string) cache.Options
@@ -72,8 +76,8 @@ type slot struct {
 
 // New returns a Provider without connections.
 func New(options Options) (*Provider, error) {
-	if options.Namespace == "" || options.Mapper == nil || options.CacheOptions == nil {
-		return nil, errors.New("members: Namespace, Mapper and CacheOptions are required")
+	if options.Namespace == "" || options.Username == "" || options.Mapper == nil || options.CacheOptions == nil {
+		return nil, errors.New("members: Namespace, Username, Mapper and CacheOptions are required")
 	}
 	if options.Clock == nil {
 		options.Clock = clock.RealClock{}

@@ -6,7 +6,7 @@ import (
 	"net/http"
 
 	"github.com/go-logr/logr"
-	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/rest"
 	toolscache "k8s.io/client-go/tools/cache"
@@ -23,12 +23,16 @@ type Session struct {
 	cluster.Cluster
 
 	metadata metadata.Interface
+	dynamic  dynamic.Interface
 	suspect  func()
 }
 
 // Metadata is a client that sends objects as they are and receives only their
 // metadata. It shares the connection of the Session.
 func (s *Session) Metadata() metadata.Interface { return s.metadata }
+
+// Dynamic is a client that receives whole objects, over the same connection.
+func (s *Session) Dynamic() dynamic.Interface { return s.dynamic }
 
 // Suspect says that a request to the member failed in a way that makes its
 // health doubtful, such as by its deadline. It is probed at once, but not more
@@ -47,7 +51,7 @@ func newSession(cfg *rest.Config, client *http.Client, member string, options *O
 		o.Scheme = options.Scheme
 		o.Logger = options.Log.WithValues("member", member)
 		o.HTTPClient = client
-		o.MapperProvider = func(*rest.Config, *http.Client) (meta.RESTMapper, error) { return options.Mapper(), nil }
+		o.MapperProvider = options.Mapper
 		o.Cache = cacheOptions
 	})
 	if err != nil {
@@ -57,7 +61,11 @@ func newSession(cfg *rest.Config, client *http.Client, member string, options *O
 	if err != nil {
 		return nil, fmt.Errorf("building the metadata client of member %s: %w", member, err)
 	}
-	return &Session{Cluster: built, metadata: light, suspect: suspect}, nil
+	whole, err := dynamic.NewForConfigAndClient(cfg, client)
+	if err != nil {
+		return nil, fmt.Errorf("building the dynamic client of member %s: %w", member, err)
+	}
+	return &Session{Cluster: built, metadata: light, dynamic: whole, suspect: suspect}, nil
 }
 
 // watchErrors replaces client-go's handler, which logs an error for each watch

@@ -62,8 +62,10 @@ func CacheByObject(hubNamespace string) map[client.Object]cache.ByObject {
 	light := cache.TransformStripManagedFields()
 	return map[client.Object]cache.ByObject{
 		partial(secretKind): {
-			Namespaces: map[string]cache.Config{hubNamespace: {}},
-			Transform:  stripAnnotations,
+			// All of the hub's own namespace, for kubeconfigs; of others, what is
+			// in mailboxes.
+			Namespaces: map[string]cache.Config{hubNamespace: {}, metav1.NamespaceAll: {LabelSelector: ours}},
+			Transform:  onlyHash,
 		},
 		partial(namespaceKind):      {Label: ours, Transform: light},
 		partial(serviceAccountKind): {Label: ours, Transform: light},
@@ -75,12 +77,16 @@ func CacheByObject(hubNamespace string) map[client.Object]cache.ByObject {
 	}
 }
 
-// stripAnnotations also drops annotations: kubectl apply keeps the whole
-// Secret, content included, in one of them.
-func stripAnnotations(in any) (any, error) {
+// onlyHash drops all annotations but the hub's hash: kubectl apply keeps the
+// whole Secret, content included, in one of them.
+func onlyHash(in any) (any, error) {
 	if object, ok := in.(client.Object); ok {
+		hash, ok := object.GetAnnotations()[v1.AnnotationContentHash]
 		object.SetManagedFields(nil)
 		object.SetAnnotations(nil)
+		if ok {
+			object.SetAnnotations(map[string]string{v1.AnnotationContentHash: hash})
+		}
 	}
 	return in, nil
 }

@@ -52,6 +52,8 @@ func genInput(t *rapid.T) Input {
 		Placement: genPlacement().Draw(t, "placement"),
 		Deleting:  rapid.Bool().Draw(t, "deleting"),
 		Paused:    rapid.Bool().Draw(t, "paused"),
+		Invalid:   rapid.SampledFrom([]string{"", "", "spec.image: bad"}).Draw(t, "invalid"),
+		Held:      rapid.SampledFrom([]string{"", "", "", "restored"}).Draw(t, "held"),
 		Placed:    rapid.SliceOfDistinct(names, rapid.ID).Draw(t, "placed"),
 	}
 	for _, name := range in.Placed {
@@ -148,20 +150,30 @@ func TestRemoveHasAPositiveReason(t *testing.T) {
 				continue
 			}
 			i := slices.IndexFunc(in.Members, func(m Member) bool { return m.Name == v.Cluster })
-			if in.Paused || err != nil || i < 0 || slices.Contains(in.Strays, v.Cluster) || selector.Matches(labels.Set(in.Members[i].Labels)) {
+			if in.Held != "" || in.Invalid != "" || in.Paused || err != nil || i < 0 || slices.Contains(in.Strays, v.Cluster) || selector.Matches(labels.Set(in.Members[i].Labels)) {
 				t.Fatalf("%+v removes without an order", v)
 			}
 		}
 	})
 }
 
-func TestPausedChangesNothing(t *testing.T) {
+// TestWhatChangesNothing: a hub that holds, a spec that is not valid and a paused
+// app leave every member as it is.
+func TestWhatChangesNothing(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		in := genInput(t)
-		in.Paused, in.Deleting = true, false
+		why := rapid.SampledFrom([]string{"held", "invalid", "paused"}).Draw(t, "why")
+		switch why {
+		case "held":
+			in.Held = "restored" // whether it is deleted or not
+		case "invalid":
+			in.Invalid, in.Deleting = "spec.image: bad", false
+		case "paused":
+			in.Paused, in.Deleting = true, false
+		}
 		for name, outcome := range outcomes(Schedule(in)) {
 			if slices.Contains(in.Placed, name) != (outcome == Keep) {
-				t.Fatalf("paused, but %s is to %s", name, outcome)
+				t.Fatalf("%s, but %s is to %s", why, name, outcome)
 			}
 		}
 	})
@@ -170,7 +182,7 @@ func TestPausedChangesNothing(t *testing.T) {
 func TestDeletingRemovesEveryRow(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		in := genInput(t)
-		in.Deleting = true
+		in.Deleting, in.Held = true, ""
 		for name, outcome := range outcomes(Schedule(in)) {
 			if slices.Contains(in.Placed, name) != (outcome == Remove) {
 				t.Fatalf("deleted, but %s is to %s", name, outcome)

@@ -22,8 +22,12 @@ type Member struct {
 // Input is all that decides a placement.
 type Input struct {
 	Placement *v1.Placement
+	// Held says why the hub changes nothing for any app; empty if it does.
+	Held string
 	// Deleting is true once the MyApp has a deletionTimestamp.
 	Deleting bool
+	// Invalid says what is wrong with the spec; empty if nothing is.
+	Invalid string
 	// Paused is true when nothing may change.
 	Paused bool
 	// Members are all MemberClusters.
@@ -37,7 +41,9 @@ type Input struct {
 // Schedule gives one verdict for every member and every row, by the first line
 // that holds:
 //
+//	the hub is held               row: Keep     no row: Reject
 //	the app is deleted            row: Remove   no row: Reject
+//	the spec is not valid         row: Keep     no row: Reject
 //	the app is paused             row: Keep     no row: Reject
 //	the MemberCluster is missing  row: Keep
 //	the selector is not valid     row: Keep     no row: Reject
@@ -51,8 +57,12 @@ func Schedule(in Input) Result {
 	for _, c := range candidates(in) {
 		v := Verdict{Cluster: c.name}
 		switch {
+		case in.Held != "":
+			v.decide(c.placed, Keep, v1.ReasonHubRestored, in.Held)
 		case in.Deleting:
 			v.decide(c.placed, Remove, v1.ReasonDeleting, "the MyApp is being deleted")
+		case in.Invalid != "":
+			v.decide(c.placed, Keep, v1.ReasonSpecInvalid, in.Invalid)
 		case in.Paused:
 			v.decide(c.placed, Keep, v1.ReasonPaused, "spec.paused is true")
 		case c.member == nil:
@@ -146,12 +156,16 @@ func summary(in Input, r Result, selectorErr error) (reason, message string) {
 	}
 	total := len(in.Members)
 	switch {
-	case in.Deleting:
+	case in.Deleting && in.Held == "":
 		return v1.ReasonDeleting, "the MyApp is being deleted"
-	case selectorErr != nil:
+	case selectorErr != nil && in.Held == "":
 		return v1.ReasonSelectorInvalid, selectorErr.Error()
 	case chosen > 0:
 		return v1.ReasonPlaced, fmt.Sprintf("%d of %d members chosen%s", chosen, max(total, chosen), rejected(counts))
+	case in.Held != "":
+		return v1.ReasonHubRestored, in.Held
+	case in.Invalid != "":
+		return v1.ReasonSpecInvalid, in.Invalid
 	case in.Paused:
 		return v1.ReasonPaused, "spec.paused is true: no member is chosen until it is false"
 	case total == 0:

@@ -49,6 +49,13 @@ func TestDecisionTable(t *testing.T) {
 		{"stray, deleted", "an explicit deletion removes strays too", Input{Deleting: true, Members: []Member{other}, Strays: []string{"m"}}, Remove, "-", v1.ReasonDeleting},
 		{"paused", "nothing changes", Input{Paused: true, Members: []Member{match}}, Keep, Reject, v1.ReasonPaused},
 		{"paused, no match", "not even what should leave", Input{Placement: prod, Paused: true, Members: []Member{other}}, Keep, Reject, v1.ReasonPaused},
+		{"spec invalid", "what was admitted by mistake changes nothing", Input{Invalid: "bad", Members: []Member{match}}, Keep, Reject, v1.ReasonSpecInvalid},
+		{"spec invalid, no match", "not even what should leave", Input{Placement: prod, Invalid: "bad", Members: []Member{other}}, Keep, Reject, v1.ReasonSpecInvalid},
+		{"spec invalid, paused", "the mistake has to be mended first", Input{Invalid: "bad", Paused: true, Members: []Member{match}}, Keep, Reject, v1.ReasonSpecInvalid},
+		{"deleted, spec invalid", "deleting works although the spec is not valid", Input{Deleting: true, Invalid: "bad", Members: []Member{match}}, Remove, Reject, v1.ReasonDeleting},
+		{"held", "a hub that is older than its members changes nothing", Input{Held: "restored", Members: []Member{match}}, Keep, Reject, v1.ReasonHubRestored},
+		{"held, deleted", "not even a deletion counts: it may be older than what members have", Input{Held: "restored", Deleting: true, Members: []Member{match}}, Keep, Reject, v1.ReasonHubRestored},
+		{"held, gone", "nor anything else", Input{Held: "restored", Paused: true, Invalid: "bad"}, Keep, "", v1.ReasonHubRestored},
 		{"deleted", "a deletion is a positive order", Input{Deleting: true, Members: []Member{match}}, Remove, Reject, v1.ReasonDeleting},
 		{"deleted, paused", "deleting works although the app is paused", Input{Deleting: true, Paused: true, Members: []Member{match}}, Remove, Reject, v1.ReasonDeleting},
 		{"deleted, gone", "the order stands; the row waits for the member", Input{Deleting: true}, Remove, "", v1.ReasonDeleting},
@@ -100,6 +107,9 @@ func TestSummary(t *testing.T) {
 		{"none ready", Input{Placement: prod, Members: []Member{member("b", "dev", true), member("c", "prod", false)}}, v1.ReasonNoneReady, "1 do not answer", "a match that is silent is the nearer miss"},
 		{"invalid", Input{Placement: invalid, Placed: []string{"m"}, Members: []Member{member("m", "dev", true)}}, v1.ReasonSelectorInvalid, "spec.placement.clusterSelector", "the user's mistake comes before what is kept"},
 		{"paused, none", Input{Paused: true, Members: []Member{member("a", "prod", true)}}, v1.ReasonPaused, "spec.paused", "it says why nothing happens"},
+		{"spec invalid, none", Input{Invalid: "spec.image: bad", Members: []Member{member("a", "prod", true)}}, v1.ReasonSpecInvalid, "spec.image: bad", "it says why nothing happens"},
+		{"spec invalid, placed", Input{Invalid: "spec.image: bad", Placed: []string{"a"}, Members: []Member{member("a", "prod", true)}}, v1.ReasonPlaced, "1 of 1 members chosen", "what is placed stays"},
+		{"held, none", Input{Held: "the hub is older", Placement: invalid, Members: []Member{member("a", "prod", true)}}, v1.ReasonHubRestored, "the hub is older", "so here"},
 		{"deleting", Input{Deleting: true, Placed: []string{"m"}}, v1.ReasonDeleting, "deleted", "deletion is all that counts"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

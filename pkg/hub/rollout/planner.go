@@ -16,10 +16,11 @@ type State struct {
 	Rows []v1.PlacementRow
 	// Verdicts are placement's, one for every row and member.
 	Verdicts []placement.Verdict
-	// Revision is the name of the current revision, Replicas the number of
-	// pods per member.
+	// Revision is the name of the current revision.
 	Revision string
-	Replicas int32
+	// Replicas are the numbers of pods, by member. Every member that is to run
+	// the app has one.
+	Replicas map[string]int32
 }
 
 // Next gives the rows that follow, ordered by member name. A row whose decision
@@ -49,10 +50,11 @@ func Next(s State, now metav1.Time) []v1.PlacementRow {
 
 func run(row v1.PlacementRow, placed bool, s State, now metav1.Time) v1.PlacementRow {
 	decided := placed && row.State != v1.PlacementRemoving && row.State != v1.PlacementStray
-	if decided && row.Revision == s.Revision && row.Replicas == s.Replicas {
+	replicas := s.Replicas[row.Cluster]
+	if decided && row.Revision == s.Revision && row.Replicas == replicas {
 		return row
 	}
-	row.Revision, row.Replicas = s.Revision, s.Replicas
+	row.Revision, row.Replicas = s.Revision, replicas
 	row.Decision++
 	row.Updated = false
 	reason, message := v1.ReasonPending, "recorded; not yet on the member"

@@ -79,7 +79,7 @@ func TestNext(t *testing.T) {
 		{"stray, kept", "it is left alone", stray, placement.Keep, "web-1", 2, same},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			s := State{Revision: tt.revision, Replicas: tt.replicas}
+			s := State{Revision: tt.revision, Replicas: map[string]int32{"m": tt.replicas}}
 			if tt.row != nil {
 				s.Rows = []v1.PlacementRow{*tt.row}
 			}
@@ -123,10 +123,11 @@ func genState(t *rapid.T) State {
 	names := []string{"a", "b", "c", "d"}
 	s := State{
 		Revision: rapid.SampledFrom([]string{"web-1", "web-2"}).Draw(t, "revision"),
-		Replicas: rapid.Int32Range(0, 2).Draw(t, "replicas"),
+		Replicas: map[string]int32{},
 	}
 	for _, name := range rapid.Permutation(names).Draw(t, "members") {
 		v := placement.Verdict{Cluster: name, Reason: v1.ReasonNotChosen, Message: "labels"}
+		s.Replicas[name] = rapid.Int32Range(0, 2).Draw(t, name+" wanted replicas")
 		if rapid.Bool().Draw(t, name+" placed") {
 			s.Rows = append(s.Rows, v1.PlacementRow{
 				Cluster: name, State: rapid.SampledFrom(states).Draw(t, name+" state"),
@@ -236,4 +237,28 @@ func TestNextIsIdempotent(t *testing.T) {
 			t.Fatalf("-first +second:\n%s", diff)
 		}
 	})
+}
+
+// TestEachMemberItsOwnReplicas: what one member is to run says nothing of others.
+func TestEachMemberItsOwnReplicas(t *testing.T) {
+	s := State{Revision: "web-1", Replicas: map[string]int32{"a": 3, "b": 1, "c": 0}}
+	for name := range s.Replicas {
+		s.Verdicts = append(s.Verdicts, placement.Verdict{Cluster: name, Outcome: placement.Run})
+	}
+	s.Rows = Next(s, noon)
+	got := map[string]int32{}
+	for _, row := range s.Rows {
+		got[row.Cluster] = row.Replicas
+	}
+	if diff := cmp.Diff(s.Replicas, got); diff != "" {
+		t.Errorf("-want +rows:\n%s", diff)
+	}
+	s.Replicas = map[string]int32{"a": 3, "b": 2, "c": 0}
+	decided := map[string]int64{}
+	for _, row := range Next(s, noon) {
+		decided[row.Cluster] = row.Decision
+	}
+	if diff := cmp.Diff(map[string]int64{"a": 1, "b": 2, "c": 1}, decided); diff != "" {
+		t.Errorf("only one member is told again (-want +decisions):\n%s", diff)
+	}
 }
