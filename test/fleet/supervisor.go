@@ -81,6 +81,7 @@ func (s *supervisor) run(ctx context.Context) error {
 	f, err := fleet.Up(ctx, fleet.Config{
 		Dir: s.dir, Root: s.spec.Root, DeployDir: s.spec.DeployDir, Members: s.spec.Members,
 		NoControllers: s.spec.NoControllers, Fsync: s.spec.Fsync, Progress: s.progress,
+		Webhook: true,
 	})
 	if err != nil {
 		s.setPhase(phaseFailed)

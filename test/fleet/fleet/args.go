@@ -26,30 +26,28 @@ rules:
 - level: Metadata
 `
 
-type etcdParams struct {
-	dataDir              string
-	clientPort, peerPort int
-	ca, cert, key        string
-	fsync                bool
-}
-
-func etcdArgs(p etcdParams) []string {
-	client, peer := "https://"+loopback(p.clientPort), "https://"+loopback(p.peerPort)
-	args := []string{
-		"--name=fleet",
-		"--data-dir=" + p.dataDir,
-		"--listen-client-urls=" + client, "--advertise-client-urls=" + client,
-		"--listen-peer-urls=" + peer, "--initial-advertise-peer-urls=" + peer,
-		"--initial-cluster=fleet=" + peer,
-		"--client-cert-auth", "--trusted-ca-file=" + p.ca, "--cert-file=" + p.cert, "--key-file=" + p.key,
-		"--peer-client-cert-auth", "--peer-trusted-ca-file=" + p.ca, "--peer-cert-file=" + p.cert, "--peer-key-file=" + p.key,
+func etcdArgs(e *etcd, fsync bool) []string {
+	args := append(etcdMember(e, e.dataDir),
+		"--listen-client-urls="+e.url, "--advertise-client-urls="+e.url,
+		"--listen-peer-urls="+e.peerURL,
+		"--client-cert-auth", "--trusted-ca-file="+e.ca, "--cert-file="+e.cert, "--key-file="+e.key,
+		"--peer-client-cert-auth", "--peer-trusted-ca-file="+e.ca, "--peer-cert-file="+e.cert, "--peer-key-file="+e.key,
 		"--quota-backend-bytes=8589934592",
 		"--log-level=warn",
-	}
-	if !p.fsync {
+	)
+	if !fsync {
 		args = append(args, "--unsafe-no-fsync")
 	}
 	return args
+}
+
+// etcdMember is what etcd and a restore of its data must agree on.
+func etcdMember(e *etcd, dataDir string) []string {
+	return []string{
+		"--name=fleet",
+		"--data-dir=" + dataDir,
+		"--initial-cluster=fleet=" + e.peerURL, "--initial-advertise-peer-urls=" + e.peerURL,
+	}
 }
 
 // etcdAccess is how an API server reaches etcd.
@@ -107,11 +105,12 @@ func kwokArgs(dir string) []string {
 
 type hubParams struct {
 	kubeconfig, metricsAddr, metricsCerts, healthAddr string
+	webhookAddr, webhookCerts                         string // empty: no webhook
 	extra                                             []string
 }
 
 func hubArgs(p hubParams) []string {
-	return append([]string{
+	args := []string{
 		"--kubeconfig=" + p.kubeconfig,
 		"--namespace=" + HubNamespace,
 		"--leader-elect=true",
@@ -119,7 +118,11 @@ func hubArgs(p hubParams) []string {
 		"--metrics-cert-dir=" + p.metricsCerts,
 		"--health-probe-bind-address=" + p.healthAddr,
 		"--log-format=text",
-	}, p.extra...)
+	}
+	if p.webhookAddr != "" {
+		args = append(args, "--webhook-bind-address="+p.webhookAddr, "--webhook-cert-dir="+p.webhookCerts)
+	}
+	return append(args, p.extra...)
 }
 
 type agentParams struct {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"time"
 )
 
@@ -20,6 +21,8 @@ type binary struct {
 	// module is its directory below test/fleet/controlplane.
 	module  string
 	ldflags string
+	// optional programs are built when a fleet asks for what needs them.
+	optional bool
 }
 
 func controlPlaneBinaries() []binary {
@@ -27,7 +30,10 @@ func controlPlaneBinaries() []binary {
 	for _, pkg := range []string{"k8s.io/component-base/version", "k8s.io/client-go/pkg/version"} {
 		stamped += fmt.Sprintf(" -X %[1]s.gitVersion=%[2]s -X %[1]s.gitMajor=1 -X %[1]s.gitMinor=36", pkg, kubernetesVersion)
 	}
-	out := []binary{{name: "etcd", pkg: "go.etcd.io/etcd/server/v3", ldflags: stamped}}
+	out := []binary{
+		{name: "etcd", pkg: "go.etcd.io/etcd/server/v3", ldflags: stamped},
+		{name: etcdutl, pkg: "go.etcd.io/etcd/etcdutl/v3", ldflags: stamped, optional: true},
+	}
 	for _, name := range []string{"kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubectl"} {
 		out = append(out, binary{name: name, pkg: "k8s.io/kubernetes/cmd/" + name, ldflags: stamped})
 	}
@@ -54,25 +60,28 @@ func (b Binaries) Path(name string) string {
 	return filepath.Join(b.Dir, name)
 }
 
-// EnsureBinaries builds those of the control plane's binaries that are missing.
-// From an empty build cache that takes about ten minutes on two cores.
-func (b Binaries) EnsureBinaries(ctx context.Context) error {
-	return b.build(ctx, func(name string) bool { return !isFile(b.Path(name)) })
+// EnsureBinaries builds those of the control plane's binaries that are missing,
+// of the optional ones those that are named. From an empty build cache that
+// takes about ten minutes on two cores.
+func (b Binaries) EnsureBinaries(ctx context.Context, optional ...string) error {
+	return b.build(ctx, func(bin binary) bool {
+		return !isFile(b.Path(bin.name)) && (!bin.optional || slices.Contains(optional, bin.name))
+	})
 }
 
 // Build builds all of the control plane's binaries.
 func (b Binaries) Build(ctx context.Context) error {
-	return b.build(ctx, func(string) bool { return true })
+	return b.build(ctx, func(binary) bool { return true })
 }
 
-func (b Binaries) build(ctx context.Context, wanted func(name string) bool) error {
+func (b Binaries) build(ctx context.Context, wanted func(binary) bool) error {
 	unlock, err := lockFile(filepath.Join(b.Dir, ".lock"))
 	if err != nil {
 		return fmt.Errorf("building the control plane: %w", err)
 	}
 	defer unlock()
 	for _, bin := range controlPlaneBinaries() {
-		if !wanted(bin.name) {
+		if !wanted(bin) {
 			continue
 		}
 		started := time.Now()

@@ -25,6 +25,10 @@ type Cluster struct {
 	client client.Client
 	api    *Process
 	proxy  *Proxy
+	faults *Faults // nil without Config.Faults
+	etcd   *etcd   // its own; nil if it shares the fleet's
+	// controllers are what works on it with a kubeconfig of its own.
+	controllers []*Process
 }
 
 // Name of the cluster; the hub's is "hub".

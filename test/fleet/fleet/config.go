@@ -68,6 +68,15 @@ type Config struct {
 	NoControllers bool
 	// HubArgs and AgentArgs are added to the command lines.
 	HubArgs, AgentArgs []string
+	// HubEtcd gives the hub's API server an etcd of its own, which can be saved
+	// and put back: Cluster.Snapshot and Cluster.Restore.
+	HubEtcd bool
+	// Faults puts an HTTP proxy between the product and every API server that can
+	// answer in the API server's place: Fleet.Faults.
+	Faults bool
+	// Webhook makes the hub validate MyApps on admission: its process gets an
+	// address and a certificate to serve with, its API server asks it.
+	Webhook bool
 	// Fsync makes etcd write through to the disk, as it does in production.
 	Fsync bool
 	// Scheme of Cluster.Client. Default: client-go's and api/v1.
@@ -111,6 +120,14 @@ func (c Config) complete() (Config, error) {
 	}
 	c.Members, err = completeMembers(c.Members)
 	return c, err
+}
+
+// optionalBinaries are those that the fleet needs beyond a control plane.
+func (c Config) optionalBinaries() []string {
+	if c.HubEtcd {
+		return []string{etcdutl}
+	}
+	return nil
 }
 
 func newScheme() (*runtime.Scheme, error) {

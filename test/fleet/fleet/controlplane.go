@@ -42,6 +42,11 @@ func (f *Fleet) startCluster(ctx context.Context, m MemberConfig, slot *slot) (*
 	if err != nil {
 		return nil, fmt.Errorf("preparing %s: %w", m.Name, err)
 	}
+	if m.Name == HubName && f.cfg.HubEtcd {
+		if c.etcd, err = f.startEtcd(ctx, hubEtcd); err != nil {
+			return nil, err
+		}
+	}
 	if err := f.startAPIServer(ctx, c); err != nil {
 		return nil, fmt.Errorf("starting %s: %w", m.Name, err)
 	}
@@ -94,6 +99,10 @@ func (f *Fleet) prepareCluster(m MemberConfig) (*Cluster, error) {
 }
 
 func (f *Fleet) startAPIServer(ctx context.Context, c *Cluster) error {
+	store := f.etcd
+	if c.etcd != nil {
+		store = c.etcd
+	}
 	return withPorts(1, func(ports []int) error {
 		if err := f.connect(c, ports[0]); err != nil {
 			return err
@@ -102,7 +111,7 @@ func (f *Fleet) startAPIServer(ctx context.Context, c *Cluster) error {
 		if err != nil {
 			return err
 		}
-		c.api = f.newProcess(processName(c.name, apiServer), "kube-apiserver", apiServerArgs(c.name, c.dir, ports[0], f.etcd))
+		c.api = f.newProcess(processName(c.name, apiServer), "kube-apiserver", apiServerArgs(c.name, c.dir, ports[0], store.etcdAccess))
 		c.api.ready = httpReady(httpClient, c.URL()+"/readyz")
 		return c.api.startReady(ctx)
 	})
@@ -112,6 +121,11 @@ func (f *Fleet) startAPIServer(ctx context.Context, c *Cluster) error {
 func (f *Fleet) connect(c *Cluster, port int) error {
 	if c.proxy != nil { // of a port that was taken
 		if err := c.proxy.Close(); err != nil {
+			return err
+		}
+	}
+	if c.faults != nil {
+		if err := c.faults.Close(); err != nil {
 			return err
 		}
 	}
@@ -125,7 +139,15 @@ func (f *Fleet) connect(c *Cluster, port int) error {
 	if err := writeKubeconfig(c.config, c.name, c.admin); err != nil {
 		return err
 	}
-	if c.proxy, err = NewProxy(loopback(port)); err != nil {
+	backend := loopback(port)
+	if f.cfg.Faults {
+		if c.faults, err = newFaults(c, backend, f.logPath(c.name+"-faults")); err != nil {
+			return err
+		}
+		f.addProxy(c.faults)
+		backend = c.faults.Addr()
+	}
+	if c.proxy, err = NewProxy(backend); err != nil {
 		return err
 	}
 	f.addProxy(c.proxy)
@@ -184,7 +206,9 @@ func (f *Fleet) startControllers(ctx context.Context, c *Cluster) error {
 		if err := writeKubeconfig(c.path(part.name+".kubeconfig"), c.name, cfg); err != nil {
 			return err
 		}
-		if err := f.newProcess(processName(c.name, part.name), part.program, part.args).Start(); err != nil {
+		p := f.newProcess(processName(c.name, part.name), part.program, part.args)
+		c.controllers = append(c.controllers, p)
+		if err := p.Start(); err != nil {
 			return err
 		}
 	}

@@ -4,8 +4,11 @@
 //
 // What a fleet is made of:
 //
-//	etcd                 one, shared; each API server has a prefix of its own
+//	etcd                 one, shared; each API server has a prefix of its own;
+//	                     another for the hub alone with Config.HubEtcd
 //	kube-apiserver       one per cluster, behind a TCP proxy that can be partitioned
+//	faults               with Config.Faults, an HTTP proxy between the two that can
+//	                     answer in the API server's place
 //	controller manager   per cluster; on the hub with the few controllers a hub needs
 //	scheduler, kwok      per member; kwok plays the kubelets of the fake nodes
 //	hub, agents          the product's own binaries; agents for Pull members only
@@ -19,13 +22,17 @@
 // How pods behave: they are Ready at once, unless
 //
 //   - a container's image ends in ":broken": the pod stays Pending and reports
-//     ImagePullBackOff;
+//     ImagePullBackOff, after an event that says why;
 //   - the annotation "fleet.example.com/ready-after" holds a duration ("5s"): the
 //     pod is Ready that long after it was bound.
 //
 // The hub and the agents reach every API server through its proxy; tests and
 // the control planes themselves go directly, so that a test can look at a
-// cluster that the hub has lost.
+// cluster that the hub has lost, and suffers none of the faults it injects.
+//
+// The webhook of MyApps (Config.Webhook) fails open: with the hub down, a MyApp
+// is admitted unseen, as its reconciler checks it again. Failing closed would
+// make a hub that is down a hub that nobody can mend.
 //
 // This package must not know what the product does beyond how it is joined: no
 // test logic, no product types but the scheme.

@@ -10,28 +10,43 @@ import (
 	"path/filepath"
 )
 
-// startEtcd starts the etcd that all API servers share, each under a prefix of
-// its own, and returns how they reach it.
-func (f *Fleet) startEtcd(ctx context.Context) (etcdAccess, error) {
-	dir := filepath.Join(f.cfg.Dir, "etcd")
-	access := etcdAccess{
-		ca: filepath.Join(dir, "ca.crt"), cert: filepath.Join(dir, "etcd.crt"), key: filepath.Join(dir, "etcd.key"),
+// etcd is a process of etcd and what is needed to use it.
+type etcd struct {
+	etcdAccess
+	dataDir string
+	peerURL string
+	util    string // the path of etcdutl
+	process *Process
+	client  *http.Client
+}
+
+// startEtcd starts an etcd under a name: the one that API servers share, each
+// under a prefix of its own, or the hub's own.
+func (f *Fleet) startEtcd(ctx context.Context, name string) (*etcd, error) {
+	dir := filepath.Join(f.cfg.Dir, name)
+	e := &etcd{
+		etcdAccess: etcdAccess{
+			ca: filepath.Join(dir, "ca.crt"), cert: filepath.Join(dir, "etcd.crt"), key: filepath.Join(dir, "etcd.key"),
+		},
+		dataDir: filepath.Join(dir, "data"),
+		util:    f.bin.Path(etcdutl),
 	}
-	client, err := etcdCredentials(dir, access)
-	if err != nil {
-		return access, fmt.Errorf("etcd: %w", err)
+	var err error
+	if e.client, err = etcdCredentials(dir, e.etcdAccess); err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
 	}
-	defer client.CloseIdleConnections()
+	defer e.client.CloseIdleConnections()
 	err = withPorts(2, func(ports []int) error {
-		access.url = "https://" + loopback(ports[0])
-		p := f.newProcess("etcd", "etcd", etcdArgs(etcdParams{
-			dataDir: filepath.Join(dir, "data"), clientPort: ports[0], peerPort: ports[1],
-			ca: access.ca, cert: access.cert, key: access.key, fsync: f.cfg.Fsync,
-		}))
-		p.ready = httpReady(client, access.url+"/readyz")
-		return p.startReady(ctx)
+		e.url, e.peerURL = "https://"+loopback(ports[0]), "https://"+loopback(ports[1])
+		e.process = f.newProcess(name, "etcd", etcdArgs(e, f.cfg.Fsync))
+		e.process.ready = httpReady(e.client, e.url+"/readyz")
+		return e.process.startReady(ctx)
 	})
-	return access, err
+	if err != nil {
+		return nil, err
+	}
+	f.say(name, "ready")
+	return e, nil
 }
 
 // etcdCredentials writes the certificates, and returns a client that uses them.

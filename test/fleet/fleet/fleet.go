@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"path/filepath"
 	"slices"
@@ -27,12 +28,12 @@ type Fleet struct {
 	started time.Time
 	spawn   *spawner
 	slots   chan struct{}
-	etcd    etcdAccess
+	etcd    *etcd
 
 	mu        sync.Mutex
 	clusters  map[string]*Cluster
 	processes map[string]*Process
-	proxies   []*Proxy
+	proxies   []io.Closer
 
 	recording sync.Mutex // order of writes of the process record
 	saying    sync.Mutex // lines of progress
@@ -65,7 +66,7 @@ func Up(ctx context.Context, cfg Config) (*Fleet, error) {
 }
 
 func (f *Fleet) up(ctx context.Context) error {
-	if err := f.bin.EnsureBinaries(ctx); err != nil {
+	if err := f.bin.EnsureBinaries(ctx, f.cfg.optionalBinaries()...); err != nil {
 		return err
 	}
 	if !f.cfg.NoControllers {
@@ -75,10 +76,9 @@ func (f *Fleet) up(ctx context.Context) error {
 		f.say("fleet", "hub and agent built")
 	}
 	var err error
-	if f.etcd, err = f.startEtcd(ctx); err != nil {
+	if f.etcd, err = f.startEtcd(ctx, "etcd"); err != nil {
 		return err
 	}
-	f.say("etcd", "ready")
 	group, ctx := errgroup.WithContext(ctx)
 	first, err := f.takeSlot(ctx) // everyone waits for the hub
 	if err != nil {
@@ -186,6 +186,15 @@ func (f *Fleet) Clusters() []*Cluster {
 	return out
 }
 
+// Faults injects faults between the product and a cluster; nil without
+// Config.Faults, and if there is no such cluster.
+func (f *Fleet) Faults(cluster string) *Faults {
+	if c := f.Cluster(cluster); c != nil {
+		return c.faults
+	}
+	return nil
+}
+
 // Process returns a process by its name, such as hub-controller, agent-us-1,
 // eu-1-scheduler or etcd; nil if there is none.
 func (f *Fleet) Process(name string) *Process {
@@ -246,7 +255,7 @@ func isProduct(name string) bool {
 func (f *Fleet) newProcess(name, program string, args []string) *Process {
 	p := &Process{
 		name: name, path: f.bin.Path(program), args: args,
-		log:      filepath.Join(f.cfg.Dir, logDir, name+".log"),
+		log:      f.logPath(name),
 		spawn:    f.spawn,
 		observed: f.record,
 	}
@@ -256,13 +265,15 @@ func (f *Fleet) newProcess(name, program string, args []string) *Process {
 	return p
 }
 
+func (f *Fleet) logPath(name string) string { return filepath.Join(f.cfg.Dir, logDir, name+".log") }
+
 func (f *Fleet) addCluster(c *Cluster) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.clusters[c.name] = c
 }
 
-func (f *Fleet) addProxy(p *Proxy) {
+func (f *Fleet) addProxy(p io.Closer) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.proxies = append(f.proxies, p)

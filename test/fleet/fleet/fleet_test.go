@@ -35,6 +35,7 @@ func TestFleet(t *testing.T) {
 	t.Run("an unjoined member is not registered", func(t *testing.T) { testNotJoined(t, hub, full) })
 	t.Run("a Deployment becomes ready", func(t *testing.T) { testDeployment(t, full, "registry.example.com/web:1", 3) })
 	t.Run("a broken image does not", func(t *testing.T) { testDeployment(t, full, "registry.example.com/web:broken", 0) })
+	t.Run("a broken image is reported", func(t *testing.T) { testFailedEvent(t, full) })
 	t.Run("a pod waits as its annotation says", func(t *testing.T) { testReadyAfter(t, full) })
 	t.Run("a crashed API server comes back with its data", func(t *testing.T) { testCrash(t, bare) })
 	t.Run("a crashed member runs Deployments again", func(t *testing.T) {
@@ -136,6 +137,41 @@ func testDeployment(t *testing.T, c *fleet.Cluster, image string, ready int32) {
 		}
 		return client.IgnoreNotFound(err)
 	})
+}
+
+func testFailedEvent(t *testing.T, c *fleet.Cluster) {
+	pod := &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "broken"},
+		Spec: corev1.PodSpec{Containers: []corev1.Container{
+			{Name: "fine", Image: "registry.example.com/fine:1"}, {Name: "broken", Image: "registry.example.com/web:broken"},
+		}},
+	}
+	mustCreate(t, c.Client(), pod)
+	fleet.Eventually(t, patience, "the pod to fail", func(ctx context.Context) error {
+		if err := c.Client().Get(ctx, client.ObjectKeyFromObject(pod), pod); err != nil {
+			return err
+		}
+		if s := pod.Status.ContainerStatuses; len(s) != 2 || s[1].State.Waiting == nil || s[1].State.Waiting.Reason != "ImagePullBackOff" {
+			return fmt.Errorf("its containers are %v", s)
+		}
+		return nil
+	})
+	// Written before the status, so there is nothing to wait for.
+	var events corev1.EventList
+	if err := c.Client().List(t.Context(), &events, client.InNamespace("default")); err != nil {
+		t.Fatal(err)
+	}
+	const want = `Failed to pull image "registry.example.com/web:broken": not found`
+	for _, e := range events.Items {
+		if e.InvolvedObject.UID != pod.UID || e.Reason != "Failed" {
+			continue
+		}
+		if e.Type != corev1.EventTypeWarning || e.Message != want || e.InvolvedObject.Name != pod.Name || e.LastTimestamp.IsZero() {
+			t.Errorf("got %+v, want a warning: %s", e, want)
+		}
+		return
+	}
+	t.Errorf("none of %d events says that the image cannot be pulled", len(events.Items))
 }
 
 func testReadyAfter(t *testing.T, c *fleet.Cluster) {

@@ -29,11 +29,15 @@ func (f *Fleet) startHub(ctx context.Context, slot *slot, installed func()) erro
 	if f.cfg.NoControllers {
 		return nil
 	}
-	if _, err := f.startHubProcess(ctx, HubProcess); err != nil {
+	p, err := f.startHubProcess(ctx, HubProcess)
+	if err != nil {
 		return err
 	}
 	f.say(HubProcess, "ready")
-	return nil
+	if !f.cfg.Webhook {
+		return nil
+	}
+	return c.installWebhook(ctx, p.WebhookAddr)
 }
 
 // HubKubeconfig is the path of the kubeconfig that the hub's controllers use:
@@ -50,32 +54,38 @@ func (f *Fleet) StartHubStandby(ctx context.Context) (*Process, error) {
 }
 
 func (f *Fleet) startHubProcess(ctx context.Context, name string) (p *Process, err error) {
-	certs, err := f.metricsCertificate()
-	if err != nil {
+	params := hubParams{kubeconfig: f.HubKubeconfig(), extra: f.cfg.HubArgs}
+	if params.metricsCerts, err = f.hubCertificate("hub-metrics"); err != nil {
 		return nil, err
 	}
-	err = withPorts(2, func(ports []int) error {
-		metrics, health := loopback(ports[0]), loopback(ports[1])
-		p = f.newProcess(name, "hub", hubArgs(hubParams{
-			kubeconfig: f.HubKubeconfig(), metricsAddr: metrics, metricsCerts: certs, healthAddr: health, extra: f.cfg.HubArgs,
-		}))
-		p.MetricsAddr, p.HealthAddr = metrics, health
-		p.ready = httpReady(http.DefaultClient, "http://"+health+"/readyz")
+	if f.cfg.Webhook {
+		if params.webhookCerts, err = f.hubCertificate("hub-webhook"); err != nil {
+			return nil, err
+		}
+	}
+	err = withPorts(3, func(ports []int) error {
+		params.metricsAddr, params.healthAddr = loopback(ports[0]), loopback(ports[1])
+		if f.cfg.Webhook {
+			params.webhookAddr = loopback(ports[2])
+		}
+		p = f.newProcess(name, "hub", hubArgs(params))
+		p.MetricsAddr, p.HealthAddr, p.WebhookAddr = params.metricsAddr, params.healthAddr, params.webhookAddr
+		p.ready = httpReady(http.DefaultClient, "http://"+p.HealthAddr+"/readyz")
 		return p.startReady(ctx)
 	})
 	return p, err
 }
 
-// metricsCertificate makes the directory of the certificate of the hub's
-// metrics, issued by the authority of the hub's cluster.
-func (f *Fleet) metricsCertificate() (dir string, err error) {
+// hubCertificate makes a directory with a certificate for the hub to serve with,
+// issued by the authority of the hub's cluster.
+func (f *Fleet) hubCertificate(name string) (dir string, err error) {
 	pair, err := f.Cluster(HubName).ca.server(HubProcess)
 	if err != nil {
 		return "", err
 	}
-	dir = filepath.Join(f.cfg.Dir, "hub-metrics")
+	dir = filepath.Join(f.cfg.Dir, name)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return "", fmt.Errorf("certificate of the hub's metrics: %w", err)
+		return "", fmt.Errorf("certificate %s: %w", name, err)
 	}
 	return dir, writeFiles(map[string][]byte{
 		filepath.Join(dir, "tls.crt"): pair.cert,

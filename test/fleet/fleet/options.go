@@ -59,6 +59,18 @@ func DeployDir(dir string) Option { return func(c *Config) { c.DeployDir = dir }
 // Fsync makes etcd write through to the disk.
 func Fsync() Option { return func(c *Config) { c.Fsync = true } }
 
+// HubEtcd gives the hub's API server an etcd of its own, for Cluster.Snapshot
+// and Cluster.Restore.
+func HubEtcd() Option { return func(c *Config) { c.HubEtcd = true } }
+
+// WithFaults puts a proxy that can inject faults between the product and every
+// API server: Fleet.Faults.
+func WithFaults() Option { return func(c *Config) { c.Faults = true } }
+
+// Webhook makes the hub validate MyApps on admission. While the hub is down they
+// are admitted unseen.
+func Webhook() Option { return func(c *Config) { c.Webhook = true } }
+
 func member(name string, change func(*MemberConfig)) Option {
 	return func(c *Config) {
 		i := slices.IndexFunc(c.Members, func(m MemberConfig) bool { return m.Name == name })
@@ -113,6 +125,11 @@ func (f *Fleet) logTails(t testing.TB) {
 	for _, p := range f.Processes() {
 		if isProduct(p.name) {
 			t.Logf("the end of %s:\n%s", p.log, p.LogTail(40))
+		}
+	}
+	for _, c := range f.Clusters() {
+		if c.faults != nil {
+			t.Logf("faults injected on %s:\n%s", c.name, c.faults.Injected())
 		}
 	}
 }

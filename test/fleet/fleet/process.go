@@ -43,8 +43,9 @@ func (e *ExitedError) Is(target error) bool {
 // Process is a child of the fleet that can be killed and started again with
 // the same arguments. Its methods may be called from several goroutines.
 type Process struct {
-	// MetricsAddr and HealthAddr are host:port, empty where the process serves none.
-	MetricsAddr, HealthAddr string
+	// MetricsAddr, HealthAddr and WebhookAddr are host:port, empty where the
+	// process serves none.
+	MetricsAddr, HealthAddr, WebhookAddr string
 
 	name  string
 	path  string

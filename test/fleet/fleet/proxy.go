@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -148,6 +149,10 @@ func (p *Proxy) pass(dst, src net.Conn) {
 		case errors.Is(err, io.EOF):
 			p.closeWrite(dst)
 			return
+		case errors.Is(err, syscall.ECONNRESET):
+			p.hangUp(src)
+			p.reset(dst)
+			return
 		default:
 			p.hangUp(src, dst)
 			return
@@ -189,6 +194,14 @@ func (p *Proxy) hangUp(conns ...net.Conn) {
 	for _, c := range conns {
 		_ = c.Close() // the peer may be gone
 	}
+}
+
+// reset passes a reset on as one.
+func (p *Proxy) reset(c net.Conn) {
+	if tcp, ok := c.(*net.TCPConn); ok {
+		_ = tcp.SetLinger(0) // the peer may be gone
+	}
+	p.hangUp(c)
 }
 
 // enter waits until traffic may pass; every true is followed by leave. False

@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -87,6 +88,28 @@ func TestProxyClosesConnectionsWhenTheBackendIsDown(t *testing.T) {
 		t.Fatal(err)
 	}
 	mustBeClosed(t, dial(t, p))
+}
+
+func TestProxyPassesAResetOn(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	c := dial(t, newProxy(t, l.Addr().String()))
+	server, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(server.(*net.TCPConn).SetLinger(0), server.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.SetReadDeadline(time.Now().Add(5 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
+		t.Fatalf("read: %v, want a reset", err)
+	}
 }
 
 func TestCloseDropsConnectionsEvenWhenPartitioned(t *testing.T) {
