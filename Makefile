@@ -8,7 +8,9 @@ TOOL := go tool -modfile=go.tools.mod
 # What `make generate` writes. `make verify` fails if any of it is out of date.
 GENERATED := api deploy/crds docs/reference/api.md
 # Suites that are too long, or need more than Go, for `make test`.
-LONG_SUITES := /test/(bench|multikind)(/|$$)
+LONG_SUITES := /test/(bench|multikind|chaos)(/|$$)
+# Of the chaos suite, what `make test` runs in its short form.
+SHORT_CHAOS := ^(TestKills|TestFlappingMember|TestLedger)$$
 
 # Extra arguments for `go test`, as in: make test-unit ARGS='-run TestSchedule -v'
 ARGS ?=
@@ -24,9 +26,9 @@ help: ## Show this list.
 		/^[a-z][a-z-]*:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: build
-build: ## Build bin/hub and bin/agent.
+build: ## Build bin/hub, bin/agent and the kubectl plugin bin/kubectl-myapp.
 	@mkdir -p bin
-	CGO_ENABLED=0 go build -trimpath -o bin/ ./cmd/hub ./cmd/agent
+	CGO_ENABLED=0 go build -trimpath -o bin/ ./cmd/hub ./cmd/agent ./cmd/kubectl-myapp
 
 .PHONY: clean
 clean: ## Remove what was built here, the control-plane binaries included.
@@ -75,12 +77,17 @@ test-unit: ## Run the tests that need no cluster.
 
 # Fleets share the machine: one package at a time, and never an old result.
 .PHONY: test-integration
-test-integration: control-plane ## Run the tests on local fleets of real API servers; chaos in its short form.
+test-integration: control-plane ## Run the tests on local fleets of real API servers; kills and flaps in a short form.
 	go test -short -count=1 -p 1 -timeout 20m $(ARGS) $$(go list ./test/... | grep -Ev '$(LONG_SUITES)')
+	go test -short -count=1 -timeout 20m -run '$(SHORT_CHAOS)' $(ARGS) ./test/chaos
 
 .PHONY: test-chaos
-test-chaos: control-plane ## Run the chaos suite in full: 50 kills of the hub, 100 flaps of a member.
+test-chaos: control-plane ## Run the chaos suite in full: 1,200 faults, 200 kills, 100 flaps, five minutes of fights.
 	go test -count=1 -p 1 -timeout 60m $(ARGS) ./test/chaos/...
+
+.PHONY: test-property
+test-property: control-plane ## Put 10,000 random apps on a real API server; SEED=, SPECS= and SPEC= repeat a run or a part of it.
+	go test -count=1 -v -timeout 40m $(ARGS) ./test/property/...
 
 .PHONY: test-race
 test-race: ## Run the unit tests under the race detector (needs a C compiler).

@@ -26,6 +26,7 @@ import (
 // more goroutines, open files (connections are files) and parked requests than
 // before, and works on the member as before.
 func TestFlappingMember(t *testing.T) {
+	shareMachine(t)
 	f := fleet.Start(t, fleet.Bare("flaps"), labelled("flaps"), fleet.Push("steady"), labelled("steady"))
 	expect.Namespace(t, f, namespace)
 	for i := range 5 {
@@ -38,7 +39,7 @@ func TestFlappingMember(t *testing.T) {
 	flap(t, f, "flaps")
 	before := quiet(t, read)
 
-	flaps := times(5, 100)
+	flaps := times(3, 100)
 	for range flaps {
 		flap(t, f, "flaps")
 	}

@@ -148,6 +148,32 @@ func TestInvalidAppsAreRefused(t *testing.T) {
 }
 
 // The same for members and for Works, which people do not write, but may.
+// What the schema cannot see is refused by the webhook.
+func TestInvalidAppsAreRefusedByTheWebhook(t *testing.T) {
+	f := sharedFleet(t)
+	ns := namespace(t, f)
+	for i, r := range []refused{
+		{"a field that a pod template does not have", `spec: {image: a, podTemplate: {spec: {priorityClas: high}}}`, []string{"spec.podTemplate", "priorityClas"}},
+		{"a value of the wrong type", `spec: {image: a, podTemplate: {spec: {terminationGracePeriodSeconds: soon}}}`, []string{"spec.podTemplate", "terminationGracePeriodSeconds"}},
+		{"a volume of the name that config has", `spec: {image: a, config: {a: b}, podTemplate: {spec: {volumes: [{name: config, emptyDir: {}}]}}}`, []string{"config"}},
+		{"a sidecar with the app's name", `spec: {image: a, sidecars: [{name: NAME, image: b}]}`, []string{"spec.sidecars[0].name"}},
+		{"a Secret among the manifests", `spec: {image: a, manifests: [{apiVersion: v1, kind: Secret, metadata: {name: x}}]}`, []string{"spec.manifests[0]", "Secret"}},
+		{"a manifest in another namespace", `spec: {image: a, manifests: [{apiVersion: v1, kind: ConfigMap, metadata: {name: x, namespace: kube-system}}]}`, []string{"spec.manifests[0]", "namespace"}},
+		{"a manifest without a name", `spec: {image: a, manifests: [{apiVersion: v1, kind: ConfigMap, metadata: {}}]}`, []string{"spec.manifests[0]", "name"}},
+		{"a misspelt variable", `spec: {image: "a:$(cluster.nam)"}`, []string{"spec.image", "$(cluster.nam)"}},
+		{"a patch without a value", `spec: {image: a, overrides: [{patches: [{target: {kind: Deployment}, patch: [{op: add, path: /spec/paused}]}]}]}`, []string{"spec.overrides[0].patches[0]", "value"}},
+		{"a patch that names nothing", `spec: {image: a, overrides: [{patches: [{target: {kind: Ingress}, patch: [{op: remove, path: /spec}]}]}]}`, []string{"spec.overrides[0].patches[0].target", "names no object"}},
+		{"replicas and an autoscaler", `spec: {image: a, autoscaling: {maxReplicas: 3, targetCPUUtilization: 70}, overrides: [{replicas: 2}]}`, []string{"spec.overrides[0].replicas"}},
+		{"a rule that is no CEL", `spec: {image: a, healthRules: [{group: g.io, kind: K, ready: "object.status.phase = 'x'"}]}`, []string{"spec.healthRules[0]", "ready"}},
+	} {
+		t.Run(r.reason, func(t *testing.T) {
+			name := fmt.Sprintf("bad-%d", i)
+			r.spec = strings.ReplaceAll(r.spec, "NAME", name)
+			r.check(t, f, object(t, "MyApp", ns, name, r.spec))
+		})
+	}
+}
+
 func TestInvalidMembersAndWorksAreRefused(t *testing.T) {
 	f := sharedFleet(t)
 	ns := namespace(t, f)

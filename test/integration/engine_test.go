@@ -1,8 +1,6 @@
 package integration
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -13,122 +11,13 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/apimachinery/pkg/util/intstr"
-	"k8s.io/client-go/metadata"
-	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v1 "github.com/example/myapp-hub/api/v1"
 	"github.com/example/myapp-hub/pkg/agent/apply"
 	"github.com/example/myapp-hub/pkg/hub/render"
 	"github.com/example/myapp-hub/pkg/manifest"
-	"github.com/example/myapp-hub/test/fleet/fleet"
 )
-
-// The engine against the API server of a cluster that nothing else works on.
-type engineTest struct {
-	t      *testing.T
-	c      *fleet.Cluster
-	cache  cache.Cache
-	engine *apply.Engine
-	owner  apply.Owner
-}
-
-const engineMember = "engine"
-
-func newEngineTest(t *testing.T) *engineTest {
-	t.Helper()
-	c := sharedFleet(t).Cluster(bare)
-	e := &engineTest{t: t, c: c, owner: apply.Owner{
-		HubID: "hub-1", Namespace: strings.ToLower(strings.ReplaceAll(t.Name(), "/", "-")), Name: "web", UID: "uid-1",
-	}}
-	options := apply.CacheOptions("hub-1", engineMember)
-	options.Mapper = apply.Mapper()
-	var err error
-	if e.cache, err = cache.New(c.Admin(), options); err != nil {
-		t.Fatal(err)
-	}
-	if err := apply.Index(t.Context(), e.cache); err != nil {
-		t.Fatal(err)
-	}
-	go func() { _ = e.cache.Start(t.Context()) }()
-	if !e.cache.WaitForCacheSync(t.Context()) {
-		t.Fatal("the cache did not sync")
-	}
-	e.restart()
-	return e
-}
-
-// restart gives the engine the memory of a new process.
-func (e *engineTest) restart() {
-	e.t.Helper()
-	writer, err := metadata.NewForConfig(e.c.Admin())
-	if err != nil {
-		e.t.Fatal(err)
-	}
-	e.engine = apply.New(e.cache, writer, apply.Mapper(), engineMember)
-}
-
-func (e *engineTest) render(edits ...func(*render.Input)) []manifest.Manifest {
-	e.t.Helper()
-	port := intstr.FromInt32(8080)
-	in := render.Input{
-		Namespace: e.owner.Namespace, Name: e.owner.Name, UID: e.owner.UID, Generation: 1,
-		HubID: e.owner.HubID, Member: engineMember, Replicas: 2,
-		Template: v1.MyAppSpec{
-			Image:   "registry.example.com/web:1",
-			Ports:   []v1.Port{{Name: "http", ContainerPort: 8080}},
-			Env:     []corev1.EnvVar{{Name: "A", Value: "1"}, {Name: "B", Value: "2"}},
-			Service: &v1.Service{Ports: []v1.ServicePort{{Port: 80, TargetPort: &port}}},
-		},
-	}
-	for _, edit := range edits {
-		edit(&in)
-	}
-	manifests, err := render.Manifests(in)
-	if err != nil {
-		e.t.Fatal(err)
-	}
-	return manifests
-}
-
-func (e *engineTest) observe() apply.Observed {
-	e.t.Helper()
-	observed, err := e.engine.Observe(e.t.Context(), e.owner)
-	if err != nil {
-		e.t.Fatal(err)
-	}
-	return observed
-}
-
-func (e *engineTest) apply(manifests []manifest.Manifest, observed apply.Observed) apply.ChangeSet {
-	e.t.Helper()
-	set, err := e.engine.Apply(e.t.Context(), e.owner, manifests, observed)
-	if err != nil {
-		e.t.Fatalf("applying: %v", err)
-	}
-	return set
-}
-
-// cached waits until the cache shows the manifests' content.
-func (e *engineTest) cached(manifests []manifest.Manifest) {
-	e.t.Helper()
-	fleet.Eventually(e.t, soon, "the cache to show what was applied", func(context.Context) error {
-		for _, c := range apply.Compare(manifests, e.observe(), "", "").Changes {
-			if c.Action != apply.Unchanged {
-				return errors.New(c.Message)
-			}
-		}
-		return nil
-	})
-}
-
-func actions(set apply.ChangeSet) (actions []apply.Action) {
-	for _, c := range set.Changes {
-		actions = append(actions, c.Action)
-	}
-	return actions
-}
 
 // foreign is an object of somebody else under the name of the manifest. A kind
 // that is rendered and unknown here fails the test.
@@ -165,7 +54,7 @@ func TestFirstApplySeizesNothing(t *testing.T) {
 			}
 			for _, memory := range []string{"fresh", "of the refusal"} {
 				set := e.apply([]manifest.Manifest{m}, e.observe())
-				refused, ok := set.Refused()
+				refused, ok := set.Trouble()
 				if !ok || refused.Reason != v1.ReasonNotOwned {
 					t.Errorf("with memory %s: %+v; want it refused as %s", memory, set.Changes, v1.ReasonNotOwned)
 				}
@@ -229,7 +118,7 @@ func TestLaterApplyDoesNotRecreate(t *testing.T) {
 		}
 	}
 	for _, m := range e.render(func(in *render.Input) { in.Replicas = 3; in.Template.Service.Ports[0].Port = 81 }) {
-		_, err := e.engine.Apply(t.Context(), e.owner, []manifest.Manifest{m}, stale)
+		_, err := e.engine.Apply(t.Context(), e.owner, []manifest.Manifest{m}, e.policies, stale)
 		if !apierrors.IsConflict(err) {
 			t.Errorf("%s: %v; want a conflict", m, err)
 		}
@@ -310,7 +199,7 @@ func TestRemoveTakesOnlyOurs(t *testing.T) {
 	other := apply.Owner{HubID: "hub-2", Namespace: e.owner.Namespace, Name: "other", UID: e.owner.UID}
 	otherEngine := *e
 	otherEngine.owner = other
-	if _, err := e.engine.Apply(t.Context(), other, otherEngine.render(func(in *render.Input) { in.Template.Service = nil }), apply.Observed{}); err != nil {
+	if _, err := e.engine.Apply(t.Context(), other, otherEngine.render(func(in *render.Input) { in.Template.Service = nil }), e.policies, apply.Observed{}); err != nil {
 		t.Fatal(err)
 	}
 	removal, err := e.engine.Remove(t.Context(), e.owner, v1.DeletionDelete)
@@ -349,21 +238,19 @@ func TestRemoveNamesFinalizers(t *testing.T) {
 		t.Errorf("removal %+v, %v; want the finalizer named", removal, err)
 	}
 	pin(`null`)
-	if removal, err = e.engine.Remove(t.Context(), e.owner, v1.DeletionDelete); err != nil || !removal.Done {
-		t.Errorf("after the finalizer went: %+v, %v", removal, err)
-	}
+	e.removed()
 }
 
 // What the API server refuses says why, and nothing after it is tried.
 func TestRefusedByTheServer(t *testing.T) {
 	e := newEngineTest(t)
-	manifests := e.render(func(in *render.Input) { in.Template.Image = "" })
+	manifests := e.render(func(in *render.Input) { in.Replicas = -1 })
 	set := e.apply(manifests, e.observe())
-	refused, ok := set.Refused()
-	if !ok || refused.Reason != v1.ReasonRejected || !strings.Contains(refused.Message, "image") {
+	refused, ok := set.Trouble()
+	if !ok || refused.Reason != v1.ReasonRejected || !strings.Contains(refused.Message, "replicas") {
 		t.Errorf("%+v; want it Rejected with the field", set.Changes)
 	}
-	if f := apply.Feedback(set, manifests, e.observe()); f.State != v1.FeedbackFailed || f.AppliedHash != "" {
+	if f := apply.Feedback(set, manifests, e.observe(), nil); f.State != v1.FeedbackFailed || f.AppliedHash != "" {
 		t.Errorf("feedback %+v; want Failed and no applied hash", f)
 	}
 }

@@ -14,7 +14,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-logr/logr"
 	"k8s.io/apimachinery/pkg/types"
+	ctrl "sigs.k8s.io/controller-runtime"
 
 	"github.com/example/myapp-hub/test/expect"
 	"github.com/example/myapp-hub/test/fleet/fleet"
@@ -42,6 +44,7 @@ var shared struct {
 }
 
 func TestMain(m *testing.M) {
+	ctrl.SetLogger(logr.Discard())
 	code := m.Run()
 	if shared.fleet != nil {
 		if err := shared.fleet.Down(); err != nil {
@@ -64,7 +67,7 @@ func sharedFleet(t *testing.T) *fleet.Fleet {
 		if shared.dir, shared.err = os.MkdirTemp("", "fleet-"); shared.err != nil {
 			return
 		}
-		cfg := fleet.Config{Dir: shared.dir, Progress: os.Stderr, HubArgs: []string{"--v=1"}, AgentArgs: []string{"--v=1"}}
+		cfg := fleet.Config{Webhook: true, Dir: shared.dir, Progress: os.Stderr, HubArgs: []string{"--v=1"}, AgentArgs: []string{"--v=1"}}
 		for _, name := range pushMembers {
 			cfg.Members = append(cfg.Members, fleet.MemberConfig{Name: name, Mode: fleet.ModePush, Labels: map[string]string{expect.NameLabel: name, "mode": "push"}})
 		}
