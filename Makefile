@@ -8,8 +8,8 @@ TOOL := go tool -modfile=go.tools.mod
 # What `make generate` writes. `make verify` fails if any of it is out of date.
 GENERATED := api deploy/crds docs/reference/api.md
 # Suites that are too long, or need more than Go, for `make test`.
-LONG_SUITES := /test/(bench|multikind|chaos)(/|$$)
-# Of the chaos suite, what `make test` runs in its short form.
+LONG_SUITES := /test/(bench|multikind|chaos|property|restore|fleet/fleet)(/|$$)
+# Of the chaos suite, what `make test-more` runs in its short form.
 SHORT_CHAOS := ^(TestKills|TestFlappingMember|TestLedger)$$
 
 # Extra arguments for `go test`, as in: make test-unit ARGS='-run TestSchedule -v'
@@ -77,8 +77,12 @@ test-unit: ## Run the tests that need no cluster.
 
 # Fleets share the machine: one package at a time, and never an old result.
 .PHONY: test-integration
-test-integration: control-plane ## Run the tests on local fleets of real API servers; kills and flaps in a short form.
+test-integration: control-plane ## Run the tests of the product on a local fleet of real API servers.
 	go test -short -count=1 -p 1 -timeout 20m $(ARGS) $$(go list ./test/... | grep -Ev '$(LONG_SUITES)')
+
+.PHONY: test-more
+test-more: control-plane ## Run what else CI runs: restores, random apps, fleets themselves, kills and flaps in a short form.
+	go test -short -count=1 -p 1 -timeout 20m $(ARGS) ./test/fleet/fleet ./test/property ./test/restore
 	go test -short -count=1 -timeout 20m -run '$(SHORT_CHAOS)' $(ARGS) ./test/chaos
 
 .PHONY: test-chaos
