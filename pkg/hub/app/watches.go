@@ -26,7 +26,12 @@ import (
 	v1 "github.com/example/myapp-hub/api/v1"
 )
 
-const workers = 16
+const (
+	workers = 16
+	// slowestRetry is how long a pass that fails again and again waits at most. A
+	// member's return passes through three controllers, and the waits add up.
+	slowestRetry = 5 * time.Second
+)
 
 type requests = workqueue.TypedRateLimitingInterface[reconcile.Request]
 
@@ -41,7 +46,7 @@ func Setup(mgr manager.Manager, r *Reconciler, onReport func(func(types.Namespac
 		RecoverPanic:            ptr.To(true),
 		UsePriorityQueue:        ptr.To(true),
 		CacheSyncTimeout:        2 * time.Minute,
-		RateLimiter:             workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](50*time.Millisecond, 30*time.Second),
+		RateLimiter:             workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](50*time.Millisecond, slowestRetry),
 		Logger:                  mgr.GetLogger(),
 	})
 	if err != nil {

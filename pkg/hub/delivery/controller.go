@@ -25,7 +25,12 @@ import (
 
 // workers is how many requests are worked on at the same time. A worker waits
 // for one answer of one member at the most, and a member can hold only its slots.
-const workers = 128
+const (
+	workers = 128
+	// slowestRetry is how long a pass that fails again and again waits at most. A
+	// member that does not answer costs no passes: its requests are parked.
+	slowestRetry = 10 * time.Second
+)
 
 // unreadableAfter is how long the first sync of a member's cache may take before
 // its rows say so.
@@ -73,7 +78,7 @@ func Setup(mgr mcmanager.Manager, r *Reconciler, ready ...source.TypedSource[mcr
 		RecoverPanic:            ptr.To(true),
 		UsePriorityQueue:        ptr.To(true),
 		CacheSyncTimeout:        2 * time.Minute,
-		RateLimiter:             workqueue.NewTypedItemExponentialFailureRateLimiter[mcreconcile.Request](50*time.Millisecond, 30*time.Second),
+		RateLimiter:             workqueue.NewTypedItemExponentialFailureRateLimiter[mcreconcile.Request](50*time.Millisecond, slowestRetry),
 		Logger:                  local.GetLogger(),
 	})
 	if err != nil {

@@ -29,6 +29,8 @@ import (
 
 const (
 	controllerName = "members"
+	// slowestRetry is how long a pass that fails again and again waits at most.
+	slowestRetry = 5 * time.Second
 	// secretIndex finds MemberClusters by the Secret they name.
 	secretIndex = "spec.kubeconfigSecretRef.name"
 	// reconcileTimeout bounds the requests of one reconcile. It is shorter than
@@ -118,7 +120,7 @@ func (p *Provider) SetupWithManager(mgr manager.Manager) error {
 		RecoverPanic:            new(true),
 		CacheSyncTimeout:        2 * time.Minute,
 		ReconciliationTimeout:   reconcileTimeout,
-		RateLimiter:             workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](200*time.Millisecond, 30*time.Second),
+		RateLimiter:             workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](200*time.Millisecond, slowestRetry),
 	})
 	if err != nil {
 		return err
