@@ -133,7 +133,7 @@ type MyAppSpec struct {
 	// pods. Default: none. Example: {app.yaml: "logLevel: debug"}
 	// +optional
 	// +kubebuilder:validation:MaxProperties=64
-	// +kubebuilder:validation:XValidation:rule="self.all(k, size(k) <= 253 && k.matches('^[-._a-zA-Z0-9]+$') && !(k in ['.', '..']))",message="a key of config is the name of a file: use at most 253 letters, digits, '-', '_' and '.'"
+	// +kubebuilder:validation:XValidation:rule="self.all(k, size(k) <= 253 && k.matches('^[-._a-zA-Z0-9]+$') && k != '.' && !k.startsWith('..'))",message="a key of config is the name of a file: use at most 253 letters, digits, '-', '_' and '.', and do not begin with '..'"
 	Config map[string]ConfigValue `json:"config,omitempty"`
 
 	// ConfigMountPath is the directory of the files of config.

@@ -139,6 +139,8 @@ func (w *world) asNew(ctx context.Context, l *life) error {
 		if l.next.ignoresReplicas() && m.GVK.Kind == "Deployment" {
 			delete(changed["spec"].(obj), "replicas")
 			delete(made["spec"].(obj), "replicas")
+			// The number that was kept when the autoscaler took over.
+			unstructured.RemoveNestedField(changed, "metadata", "annotations", v1.AnnotationKeptReplicas)
 		}
 		said := &unstructured.Unstructured{}
 		if err := said.UnmarshalJSON(fresh.manifests[i].Raw); err != nil {

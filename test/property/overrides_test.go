@@ -79,12 +79,17 @@ func (g *draft) deploymentPatches() []any {
 }
 
 func (g *draft) servicePatches() []any {
-	return pick(g.dice,
+	if g.serviceType == "" { // one for the whole app: what goes with a type does not go with another
+		g.serviceType = pick(g.dice, "NodePort", "LoadBalancer")
+	}
+	typed := []any{obj{"op": "replace", "path": "/spec/type", "value": g.serviceType}, add("/spec/externalTrafficPolicy", pick(g.dice, "Local", "Cluster"))}
+	if g.serviceType == "LoadBalancer" && g.chance(50) {
+		typed = append(typed, add("/spec/allocateLoadBalancerNodePorts", false), add("/spec/loadBalancerSourceRanges", list{"10.0.0.0/8", "192.168.0.0/16"}))
+	}
+	return pick(g.dice, typed,
 		[]any{add("/spec/sessionAffinity", pick(g.dice, "ClientIP", "None"))},
 		[]any{add("/spec/sessionAffinity", "ClientIP"), add("/spec/sessionAffinityConfig", obj{"clientIP": obj{"timeoutSeconds": 5}})},
 		[]any{add("/spec/internalTrafficPolicy", pick(g.dice, "Local", "Cluster"))},
-		[]any{obj{"op": "replace", "path": "/spec/type", "value": pick(g.dice, "NodePort", "LoadBalancer")}, add("/spec/externalTrafficPolicy", pick(g.dice, "Local", "Cluster"))},
-		[]any{obj{"op": "replace", "path": "/spec/type", "value": "LoadBalancer"}, add("/spec/allocateLoadBalancerNodePorts", false), add("/spec/loadBalancerSourceRanges", list{"10.0.0.0/8", "192.168.0.0/16"})},
 		[]any{add("/spec/ports/0/appProtocol", "http")},
 		[]any{add("/spec/publishNotReadyAddresses", g.chance(50))},
 		[]any{add("/spec/externalIPs", list{"192.0.2.1", "192.0.2.2"})},

@@ -16,6 +16,8 @@ type draft struct {
 	// ports are the names of the app's ports; taken are the numbers of the pod's.
 	ports []string
 	taken map[string]bool
+	// serviceType is the type that overrides give the Service; empty until one does.
+	serviceType string
 }
 
 // makeSpec makes up a valid spec of an app of that name.

@@ -112,6 +112,27 @@ func (r *rendering) checkPodTemplate(t *corev1.PodTemplateSpec) error {
 			return fmt.Errorf("two containers are called %q: give each a name of its own", c.Name)
 		}
 		names[c.Name] = true
+		if err := checkContainer(&c, t.Spec.Volumes); err != nil {
+			return fmt.Errorf("container %s: %w", c.Name, err)
+		}
+	}
+	return nil
+}
+
+// checkContainer holds what an empty entry of a list would break.
+func checkContainer(c *corev1.Container, volumes []corev1.Volume) error {
+	for i := range c.Env {
+		if problem := envProblem(&c.Env[i]); problem != "" {
+			return fmt.Errorf("env[%d]: %s", i, problem)
+		}
+	}
+	for i, mount := range c.VolumeMounts {
+		switch {
+		case mount.MountPath == "":
+			return fmt.Errorf("volumeMounts[%d] needs a mountPath: say where the volume %q is to be seen", i, mount.Name)
+		case !slices.ContainsFunc(volumes, func(v corev1.Volume) bool { return v.Name == mount.Name }):
+			return fmt.Errorf("volumeMounts[%d]: the pod has no volume %q: add it to spec.volumes of the template", i, mount.Name)
+		}
 	}
 	return nil
 }
