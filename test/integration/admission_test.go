@@ -87,6 +87,7 @@ func TestInvalidAppsAreRefused(t *testing.T) {
 		{"a port name without a letter", `spec: {image: a, ports: [{name: "80", containerPort: 80}]}`, []string{"spec.ports[0].name", "at least one letter"}},
 
 		{"a value and a source", `spec: {image: a, env: [{name: A, value: b, valueFrom: {fieldRef: {fieldPath: metadata.name}}}]}`, []string{"spec.env", "not both: remove one"}},
+		{"a file that begins with two dots", `spec: {image: a, config: {..x: b}}`, []string{"spec.config", "do not begin with"}},
 		{"two sources", `spec: {image: a, env: [{name: A, valueFrom: {fieldRef: {fieldPath: metadata.name}, secretKeyRef: {name: s, key: k}}}]}`, []string{"spec.env", "exactly one of configMapKeyRef"}},
 		{"no source", `spec: {image: a, env: [{name: A, valueFrom: {}}]}`, []string{"spec.env", "exactly one of configMapKeyRef"}},
 		{"a variable twice", `spec: {image: a, env: [{name: A, value: b}, {name: A, value: c}]}`, []string{"spec.env[1]", "Duplicate"}},

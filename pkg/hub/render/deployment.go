@@ -2,7 +2,6 @@ package render
 
 import (
 	"cmp"
-	"fmt"
 	"slices"
 	"strings"
 	"unicode"
@@ -167,9 +166,6 @@ func (r *rendering) image(path *field.Path, text string) (string, error) {
 func (r *rendering) expandEnv(path *field.Path, env []corev1.EnvVar) ([]corev1.EnvVar, error) {
 	expanded := slices.Clone(env)
 	for i := range expanded {
-		if problem := envProblem(&expanded[i]); problem != "" {
-			return nil, failf(path.Index(i).Child("valueFrom"), "%s", problem)
-		}
 		value, err := r.expand(path.Index(i).Child("value"), expanded[i].Value, quoted)
 		if err != nil {
 			return nil, err
@@ -177,27 +173,6 @@ func (r *rendering) expandEnv(path *field.Path, env []corev1.EnvVar) ([]corev1.E
 		expanded[i].Value = value
 	}
 	return expanded, nil
-}
-
-// envProblem says what is wrong with where a variable's value comes from; empty if
-// nothing is. A member would refuse the whole Deployment for it.
-func envProblem(e *corev1.EnvVar) string {
-	if e.ValueFrom == nil {
-		return ""
-	}
-	sources := 0
-	for _, given := range []bool{e.ValueFrom.FieldRef != nil, e.ValueFrom.ResourceFieldRef != nil, e.ValueFrom.ConfigMapKeyRef != nil, e.ValueFrom.SecretKeyRef != nil, e.ValueFrom.FileKeyRef != nil} {
-		if given {
-			sources++
-		}
-	}
-	switch {
-	case sources != 1:
-		return fmt.Sprintf("the variable %s has %d sources: name exactly one of fieldRef, resourceFieldRef, configMapKeyRef, secretKeyRef and fileKeyRef, or remove valueFrom", e.Name, sources)
-	case e.Value != "":
-		return fmt.Sprintf("the variable %s has a value and a source: remove one of the two", e.Name)
-	}
-	return ""
 }
 
 // keepOrder puts what was there before to the front, in its order: a merge puts

@@ -137,6 +137,28 @@ func checkContainer(c *corev1.Container, volumes []corev1.Volume) error {
 	return nil
 }
 
+// envProblem says what is wrong with where a variable's value comes from; empty if
+// nothing is. The schema of
+// podTemplate is open, so the rules of spec.env do not hold there.
+func envProblem(e *corev1.EnvVar) string {
+	if e.ValueFrom == nil {
+		return ""
+	}
+	sources := 0
+	for _, given := range []bool{e.ValueFrom.FieldRef != nil, e.ValueFrom.ResourceFieldRef != nil, e.ValueFrom.ConfigMapKeyRef != nil, e.ValueFrom.SecretKeyRef != nil, e.ValueFrom.FileKeyRef != nil} {
+		if given {
+			sources++
+		}
+	}
+	switch {
+	case sources != 1:
+		return fmt.Sprintf("the variable %s has %d sources: name exactly one of fieldRef, resourceFieldRef, configMapKeyRef, secretKeyRef and fileKeyRef, or remove valueFrom", e.Name, sources)
+	case e.Value != "":
+		return fmt.Sprintf("the variable %s has a value and a source: remove one of the two", e.Name)
+	}
+	return ""
+}
+
 func containerNamed(pod *corev1.PodSpec, name string) *corev1.Container {
 	for i := range pod.Containers {
 		if pod.Containers[i].Name == name {

@@ -113,10 +113,6 @@ func TestValidateRefuses(t *testing.T) {
 		{"image: web\npodTemplate: {spec: {containers: [{name: web, volumeMounts: [{}]}]}}", "spec.podTemplate", "needs a mountPath"},
 		{"image: web\npodTemplate: {spec: {containers: [{name: web, volumeMounts: [{name: v, mountPath: /v}]}]}}", "spec.podTemplate", `no volume "v"`},
 		{"image: web\npodTemplate: {spec: {containers: [{name: web, env: [{name: A, valueFrom: {}}]}]}}", "spec.podTemplate", "A has 0 sources"},
-		{"image: web\nenv: [{name: A, valueFrom: {}}]", "spec.env[0].valueFrom", "A has 0 sources"},
-		{"image: web\nenv: [{name: A, value: b, valueFrom: {fieldRef: {fieldPath: metadata.name}}}]", "spec.env[0].valueFrom", "a value and a source"},
-		{"image: web\nenv: [{name: A, valueFrom: {fieldRef: {fieldPath: metadata.name}, secretKeyRef: {name: s, key: k}}}]", "spec.env[0].valueFrom", "A has 2 sources"},
-		{"image: web\nsidecars: [{name: s, image: s, env: [{name: A, valueFrom: {}}]}]", "spec.sidecars[0].env[0].valueFrom", "A has 0 sources"},
 		{"image: web\npodTemplate: {spec: {hostname: $(cluster.name)}}", "spec.podTemplate", "not replaced here"},
 		// containers and ports
 		{"image: web\nsidecars: [{name: web, image: x}]", "spec.sidecars[0].name", "another"},
