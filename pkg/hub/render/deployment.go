@@ -166,6 +166,9 @@ func (r *rendering) image(path *field.Path, text string) (string, error) {
 func (r *rendering) expandEnv(path *field.Path, env []corev1.EnvVar) ([]corev1.EnvVar, error) {
 	expanded := slices.Clone(env)
 	for i := range expanded {
+		if problem := envProblem(&expanded[i]); problem != "" {
+			return nil, failf(path.Index(i), "%s", problem)
+		}
 		value, err := r.expand(path.Index(i).Child("value"), expanded[i].Value, quoted)
 		if err != nil {
 			return nil, err

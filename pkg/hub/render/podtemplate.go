@@ -137,24 +137,31 @@ func checkContainer(c *corev1.Container, volumes []corev1.Volume) error {
 	return nil
 }
 
-// envProblem says what is wrong with where a variable's value comes from; empty if
-// nothing is. The schema of
-// podTemplate is open, so the rules of spec.env do not hold there.
+// envProblem says what is wrong with an environment variable; empty if nothing is.
+// The schema holds it for spec.env only.
 func envProblem(e *corev1.EnvVar) string {
-	if e.ValueFrom == nil {
+	if e.Name == "" {
+		return "the variable has no name: give it one"
+	}
+	from := e.ValueFrom
+	if from == nil {
 		return ""
 	}
 	sources := 0
-	for _, given := range []bool{e.ValueFrom.FieldRef != nil, e.ValueFrom.ResourceFieldRef != nil, e.ValueFrom.ConfigMapKeyRef != nil, e.ValueFrom.SecretKeyRef != nil, e.ValueFrom.FileKeyRef != nil} {
+	for _, given := range []bool{from.FieldRef != nil, from.ResourceFieldRef != nil, from.ConfigMapKeyRef != nil, from.SecretKeyRef != nil, from.FileKeyRef != nil} {
 		if given {
 			sources++
 		}
 	}
 	switch {
 	case sources != 1:
-		return fmt.Sprintf("the variable %s has %d sources: name exactly one of fieldRef, resourceFieldRef, configMapKeyRef, secretKeyRef and fileKeyRef, or remove valueFrom", e.Name, sources)
+		return fmt.Sprintf("the variable %s has %d sources: name exactly one of configMapKeyRef, secretKeyRef, fieldRef and resourceFieldRef, or remove valueFrom", e.Name, sources)
 	case e.Value != "":
-		return fmt.Sprintf("the variable %s has a value and a source: remove one of the two", e.Name)
+		return fmt.Sprintf("the variable %s has a value and a valueFrom: remove one of the two", e.Name)
+	case from.SecretKeyRef != nil && (from.SecretKeyRef.Name == "" || from.SecretKeyRef.Key == ""):
+		return fmt.Sprintf("the secretKeyRef of the variable %s needs the name of a Secret and the key in it", e.Name)
+	case from.ConfigMapKeyRef != nil && (from.ConfigMapKeyRef.Name == "" || from.ConfigMapKeyRef.Key == ""):
+		return fmt.Sprintf("the configMapKeyRef of the variable %s needs the name of a ConfigMap and the key in it", e.Name)
 	}
 	return ""
 }

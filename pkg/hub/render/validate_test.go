@@ -113,6 +113,12 @@ func TestValidateRefuses(t *testing.T) {
 		{"image: web\npodTemplate: {spec: {containers: [{name: web, volumeMounts: [{}]}]}}", "spec.podTemplate", "needs a mountPath"},
 		{"image: web\npodTemplate: {spec: {containers: [{name: web, volumeMounts: [{name: v, mountPath: /v}]}]}}", "spec.podTemplate", `no volume "v"`},
 		{"image: web\npodTemplate: {spec: {containers: [{name: web, env: [{name: A, valueFrom: {}}]}]}}", "spec.podTemplate", "A has 0 sources"},
+		{"image: web\nsidecars: [{name: s, image: s, env: [{name: A, valueFrom: {}}]}]", "spec.sidecars[0].env[0]", "A has 0 sources"},
+		{"image: web\nsidecars: [{name: s, image: s, env: [{name: A, value: b, valueFrom: {fieldRef: {fieldPath: metadata.name}}}]}]", "spec.sidecars[0].env[0]", "a value and a valueFrom"},
+		{"image: web\nsidecars: [{name: s, image: s, env: [{name: A, valueFrom: {secretKeyRef: {name: s}}}]}]", "spec.sidecars[0].env[0]", "the key in it"},
+		{"image: web\nsidecars: [{name: s, image: s, env: [{name: A, valueFrom: {configMapKeyRef: {key: k}}}]}]", "spec.sidecars[0].env[0]", "the name of a ConfigMap"},
+		{"image: web\noverrides: [{env: [{name: A, valueFrom: {}}]}]", "spec.overrides[0].env[0]", "A has 0 sources"},
+		{"image: web\noverrides: [{env: [{value: a}]}]", "spec.overrides[0].env[0]", "no name"},
 		{"image: web\npodTemplate: {spec: {hostname: $(cluster.name)}}", "spec.podTemplate", "not replaced here"},
 		// containers and ports
 		{"image: web\nsidecars: [{name: web, image: x}]", "spec.sidecars[0].name", "another"},
