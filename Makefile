@@ -10,7 +10,7 @@ GENERATED := api deploy/crds docs/reference/api.md
 # Suites that are too long, or need more than Go, for `make test`.
 LONG_SUITES := /test/(bench|multikind|chaos|property|restore|fleet/fleet)(/|$$)
 # Of the chaos suite, what `make test-more` runs in its short form.
-SHORT_CHAOS := ^(TestKills|TestFlappingMember|TestLedger)$$
+SHORT_CHAOS := ^(TestFaults|TestFlappingMember|TestGivenUpPullMember|TestKills|TestLedger|TestOneWrongAnswer)$$
 
 # Extra arguments for `go test`, as in: make test-unit ARGS='-run TestSchedule -v'
 ARGS ?=

@@ -29,11 +29,17 @@ const (
 func RetryAfter(set ChangeSet) time.Duration {
 	var soonest time.Duration
 	for _, change := range set.Changes {
-		if retry := change.retry(); retry > 0 && (soonest == 0 || retry < soonest) {
-			soonest = retry
-		}
+		soonest = Sooner(soonest, change.retry())
 	}
 	return soonest
+}
+
+// Sooner is the shorter of two waits, of which zero means never.
+func Sooner(a, b time.Duration) time.Duration {
+	if a == 0 || b != 0 && b < a {
+		return b
+	}
+	return a
 }
 
 func (c Change) retry() time.Duration {

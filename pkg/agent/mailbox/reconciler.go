@@ -1,6 +1,7 @@
 package mailbox
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -46,6 +47,9 @@ type Reconciler struct {
 const (
 	// staleRecheck is when to look again at a Work that the cache shows too old.
 	staleRecheck = time.Second
+	// retryUnconfirmed is when to look again at a removal that a live read does not
+	// confirm. No event may come: the hub can say in error that there is no such Work.
+	retryUnconfirmed = 5 * time.Second
 	// retryOlder is when to look again at an order of a hub that was restored.
 	retryOlder = 2 * time.Minute
 )
@@ -68,10 +72,10 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	ctx = logf.IntoContext(ctx, logf.FromContext(ctx).WithValues("app", work.Spec.App.Namespace+"/"+work.Spec.App.Name, "member", r.Engine.Member()))
 	feedback, retry, failed := r.carryOut(ctx, work)
 	wait, err := r.report(ctx, work, feedback)
-	if failed != nil {
-		return reconcile.Result{}, failed
+	if err := cmp.Or(failed, err); err != nil {
+		return reconcile.Result{}, err
 	}
-	return reconcile.Result{RequeueAfter: sooner(retry, wait)}, err
+	return reconcile.Result{RequeueAfter: apply.Sooner(retry, wait)}, nil
 }
 
 // carryOut does what the Work orders. retry says when to look again if nothing
@@ -140,7 +144,7 @@ func (r *Reconciler) put(ctx context.Context, owner apply.Owner, work *v1.Work) 
 		return v1.Feedback{}, 0, err
 	}
 	feedback, again := r.Engine.Diagnose(ctx, owner, apply.Feedback(set, manifests, observed, rules))
-	return feedback, sooner(apply.RetryAfter(set), again), nil
+	return feedback, apply.Sooner(apply.RetryAfter(set), again), nil
 }
 
 // ahead is true if objects on the own cluster were written when the hub was further
@@ -200,7 +204,7 @@ func (r *Reconciler) remove(ctx context.Context, owner apply.Owner, work *v1.Wor
 		return work.Status.Feedback, 0, nil
 	}
 	if confirmed, err := r.confirmRemoval(ctx, work); err != nil || !confirmed {
-		return work.Status.Feedback, 0, err
+		return work.Status.Feedback, retryUnconfirmed, err
 	}
 	removal, err := r.Engine.Remove(ctx, owner, work.Spec.DeletionPolicy)
 	if err != nil {
@@ -233,6 +237,7 @@ func (r *Reconciler) report(ctx context.Context, work *v1.Work, feedback v1.Feed
 	w := r.windows.Of(key)
 	if work.Status.ObservedGeneration == work.Generation && work.Status.Feedback == feedback {
 		w.Clean()
+		r.noteUnreported(key, false) // A report whose answer was lost has arrived.
 		return 0, nil
 	}
 	status := v1.WorkStatus{
@@ -249,9 +254,8 @@ func (r *Reconciler) report(ctx context.Context, work *v1.Work, feedback v1.Feed
 	err := r.Hub.Status().Patch(ctx, updated, client.MergeFromWithOptions(work, client.MergeFromWithOptimisticLock{}))
 	r.noteUnreported(key, apply.Unreachable(err))
 	switch {
-	case apierrors.IsNotFound(err):
-		return 0, nil
-	case apierrors.IsConflict(err):
+	case apierrors.IsConflict(err), apierrors.IsNotFound(err):
+		// Either the cache is behind, or the hub says so in error.
 		return staleRecheck, nil
 	case err != nil:
 		return 0, fmt.Errorf("reporting in Work %s: %w", key, err)
@@ -320,12 +324,4 @@ func (r *Reconciler) noteUnreported(work types.NamespacedName, unreported bool) 
 func urgent(before, after v1.WorkStatus) bool {
 	return before.ObservedGeneration != after.ObservedGeneration ||
 		before.State != after.State || before.AppliedHash != after.AppliedHash
-}
-
-// sooner is the shorter of two waits, of which zero means never.
-func sooner(a, b time.Duration) time.Duration {
-	if a == 0 || b != 0 && b < a {
-		return b
-	}
-	return a
 }

@@ -27,7 +27,10 @@ import (
 // the last row has. Nothing is written when nothing changed.
 func (r *Reconciler) commit(ctx context.Context, s *snapshot, d decision) (reconcile.Result, error) {
 	if d.gone {
-		return reconcile.Result{}, r.release(ctx, s, d)
+		if err := r.release(ctx, s, d); err != nil {
+			return stale(err)
+		}
+		return reconcile.Result{}, nil
 	}
 	if wait := r.wait(s, d); wait > 0 {
 		return reconcile.Result{RequeueAfter: wait}, nil
@@ -47,13 +50,14 @@ func (r *Reconciler) commit(ctx context.Context, s *snapshot, d decision) (recon
 	return reconcile.Result{}, r.pruneRevisions(ctx, s, d)
 }
 
-// stale turns a conflict into nothing: the cache is behind, and the event that
-// brings the newer object brings the next pass.
+// stale is the result of a write that failed. After a conflict, or when the object
+// is not found, the cache is behind, and the event that brings what is newer brings
+// the next pass; it does not come if the API server was in error.
 func stale(err error) (reconcile.Result, error) {
-	if apierrors.IsConflict(err) {
-		return reconcile.Result{}, nil
+	if apierrors.IsConflict(err) || apierrors.IsNotFound(err) {
+		return reconcile.Result{RequeueAfter: staleRecheck}, nil
 	}
-	return reconcile.Result{}, client.IgnoreNotFound(err)
+	return reconcile.Result{}, err
 }
 
 // hold adds the finalizer.
@@ -68,12 +72,8 @@ func (r *Reconciler) hold(ctx context.Context, app *v1.MyApp) error {
 func (r *Reconciler) release(ctx context.Context, s *snapshot, d decision) error {
 	app := s.app.DeepCopy()
 	if controllerutil.ContainsFinalizer(app, v1.Finalizer) {
-		err := r.patchFinalizers(ctx, app, func() { controllerutil.RemoveFinalizer(app, v1.Finalizer) })
-		if apierrors.IsConflict(err) {
-			return nil // The newer object brings the next pass, which needs the reports.
-		}
-		if client.IgnoreNotFound(err) != nil {
-			return err
+		if err := r.patchFinalizers(ctx, app, func() { controllerutil.RemoveFinalizer(app, v1.Finalizer) }); err != nil {
+			return err // The next pass needs the reports.
 		}
 	}
 	logForced(ctx, s, d)

@@ -52,7 +52,7 @@ func decide(s *snapshot, now metav1.Time) (decision, error) {
 	}, now)
 	rows, forced := aggregate.Rows(aggregate.Observation{
 		Persisted: old.Placements, Next: next, Reports: s.reports, Members: s.reach,
-		Autoscaled: spec.Autoscaling != nil, Held: s.held != "", ForceRemoved: forceRemoved(s.app),
+		Autoscaled: spec.Autoscaling != nil, Held: s.held != "", ForceRemoved: forceRemoved(s),
 	}, now)
 
 	d := decision{revision: revision, forced: forced}
@@ -115,18 +115,22 @@ func specReplicas(spec *v1.MyAppSpec) int32 {
 
 // forceRemoved are the members that a person no longer wants to wait for. They
 // are named one by one: a word for all would also give up those that are about
-// to answer. Only a deletion can be hurried so.
-func forceRemoved(app *v1.MyApp) map[string]bool {
+// to answer. Only a deletion can be hurried so, and not before mailboxes say that
+// the app is to leave: afterwards nobody would take back the order to have it.
+func forceRemoved(s *snapshot) map[string]bool {
+	members := map[string]bool{}
+	for _, name := range givenUp(s.app) {
+		members[name] = !s.ordered[name]
+	}
+	return members
+}
+
+// givenUp are the members that the annotation names on an app that is being deleted.
+func givenUp(app *v1.MyApp) []string {
 	if app.DeletionTimestamp == nil {
 		return nil
 	}
-	members := map[string]bool{}
-	for name := range strings.SplitSeq(app.Annotations[v1.AnnotationForceRemove], ",") {
-		if name = strings.TrimSpace(name); name != "" {
-			members[name] = true
-		}
-	}
-	return members
+	return strings.FieldsFunc(app.Annotations[v1.AnnotationForceRemove], func(r rune) bool { return r == ',' || r == ' ' })
 }
 
 func clusters(rows []v1.PlacementRow) []string {

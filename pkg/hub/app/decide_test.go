@@ -310,7 +310,10 @@ func TestForceRemove(t *testing.T) {
 		{"the annotation alone does nothing", func() {}, []string{"eu Pending #1", "us Pending #1"}, nil, false},
 		{"a member that is no longer chosen is waited for", func() { s.setMember("us", "dev", false) }, []string{"eu Pending #1", "us Removing #2"}, nil, false},
 		{"still", func() {}, []string{"eu Pending #1", "us Removing #2"}, nil, false},
-		{"the app is deleted: who is named is not waited for", func() { s.app.DeletionTimestamp = &noon }, []string{"eu Removing #2"}, []string{"us"}, false},
+		{"the app is deleted, but the mailbox still orders it to be there", func() {
+			s.app.DeletionTimestamp, s.ordered = &noon, map[string]bool{"us": true}
+		}, []string{"eu Removing #2", "us Removing #2"}, nil, false},
+		{"who is named is not waited for", func() { s.ordered = nil }, []string{"eu Removing #2"}, []string{"us"}, false},
 		{"what is left there does not come back", func() { s.reports["us"] = aggregate.Report{Stray: true} }, []string{"eu Removing #2"}, nil, false},
 		{"the other is named too", func() { s.app.Annotations[v1.AnnotationForceRemove] = "us,eu" }, nil, []string{"eu"}, true},
 	} {

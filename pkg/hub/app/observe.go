@@ -30,6 +30,9 @@ type snapshot struct {
 	clusters map[string]render.Cluster
 	reach    map[string]aggregate.Member
 	reports  map[string]aggregate.Report
+	// ordered are those of the members that were given up whose mailbox still has
+	// the order to run the app.
+	ordered map[string]bool
 
 	revisions []appsv1.ControllerRevision
 }
@@ -46,7 +49,15 @@ func (r *Reconciler) observe(ctx context.Context, key types.NamespacedName) (*sn
 	}
 	s := &snapshot{
 		app: app, held: r.held(), invalid: r.specs.problems(app), reports: r.Reports.Of(app.UID),
-		clusters: map[string]render.Cluster{}, reach: map[string]aggregate.Member{},
+		clusters: map[string]render.Cluster{}, reach: map[string]aggregate.Member{}, ordered: map[string]bool{},
+	}
+	for _, member := range givenUp(app) {
+		work := &v1.Work{}
+		err := r.Client.Get(ctx, types.NamespacedName{Namespace: v1.MailboxNamespace(member), Name: v1.WorkName(app.Namespace, app.Name, app.UID)}, work)
+		if client.IgnoreNotFound(err) != nil {
+			return nil, fmt.Errorf("reading the Work of %s for %s: %w", key, member, err)
+		}
+		s.ordered[member] = err == nil && work.Spec.State != v1.WorkRemoved
 	}
 
 	var members v1.MemberClusterList

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -167,7 +168,9 @@ func (w *work) next() (mcreconcile.Request, bool) {
 // TestNoRequestIsLost: many workers come and go while the members' connections
 // end and come back and apps vanish. When all is quiet every request that is
 // still wanted has been worked on over the last connection, and none is parked.
-func TestNoRequestIsLost(t *testing.T) {
+func TestNoRequestIsLost(t *testing.T) { synctest.Test(t, testNoRequestIsLost) }
+
+func testNoRequestIsLost(t *testing.T) {
 	const members, apps, workers, rounds = 3, 60, 24, 40
 	g := newGates()
 	w := &work{queued: map[mcreconcile.Request]bool{}, busy: map[mcreconcile.Request]bool{}}

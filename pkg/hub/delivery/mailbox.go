@@ -13,6 +13,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
@@ -22,12 +23,34 @@ import (
 	"github.com/example/myapp-hub/pkg/manifest"
 )
 
-// retryStale is when to look again after the cache was found to be behind.
-const retryStale = 200 * time.Millisecond
+const (
+	// retryStale is when to look again after the cache was found to be behind.
+	retryStale = 200 * time.Millisecond
+	// retryUnconfirmed is when to look again at a removal that a live read does not
+	// confirm. No event may come: an API server can say in error that there is no
+	// such app.
+	retryUnconfirmed = 5 * time.Second
+)
 
-// retryUnconfirmed is when to look again at a removal that a live read does not
-// confirm.
-const retryUnconfirmed = 30 * time.Second
+// errStale says that the cache is behind what the API server has.
+var errStale = errors.New("the cache is behind")
+
+// lookAgain is the result of a pass that ends with an error, of which errStale is
+// none.
+func lookAgain(err error) (reconcile.Result, error) {
+	if errors.Is(err, errStale) {
+		return reconcile.Result{RequeueAfter: retryStale}, nil
+	}
+	return reconcile.Result{}, err
+}
+
+// unconfirmed is the result of a pass that could not confirm a removal.
+func unconfirmed(err error) (reconcile.Result, error) {
+	if err != nil {
+		return reconcile.Result{}, err
+	}
+	return reconcile.Result{RequeueAfter: retryUnconfirmed}, nil
+}
 
 // pull carries an order to a Pull member: it keeps the Work in its mailbox.
 func (r *Reconciler) pull(ctx context.Context, o order) (reconcile.Result, error) {
@@ -37,10 +60,15 @@ func (r *Reconciler) pull(ctx context.Context, o order) (reconcile.Result, error
 	}
 	switch {
 	case o.row == nil || o.row.State == v1.PlacementStray:
+		if err := r.sweep(ctx, o.member, o.key()); err != nil {
+			return lookAgain(err)
+		}
 		r.reportStray(o, work != nil && work.Status.State != v1.FeedbackRemoved)
 		return reconcile.Result{}, nil
 	case o.row.State == v1.PlacementRemoving:
 		return r.pullRemoval(ctx, o, work)
+	case !specObserved(o.app):
+		return reconcile.Result{}, nil
 	default:
 		return r.pullApply(ctx, o, work)
 	}
@@ -94,14 +122,14 @@ func (r *Reconciler) pullApply(ctx context.Context, o order, work *v1.Work) (rec
 	}
 	if !held {
 		if err := r.deliverSecrets(ctx, o, work, wanted); errors.Is(err, errStale) {
-			return reconcile.Result{RequeueAfter: retryStale}, nil
+			return lookAgain(err)
 		} else if err != nil {
 			return reconcile.Result{}, r.failed(o, err)
 		}
 	}
 	feedback := believed(work, spec.ContentHash)
-	if stale, err := r.holdIfRestored(ctx, o, feedback); err != nil || stale {
-		return reconcile.Result{RequeueAfter: retryStale}, err
+	if err := r.holdIfRestored(ctx, o, feedback); err != nil {
+		return lookAgain(err)
 	}
 	r.report(o, aggregate.Report{Work: work.UID, Sequence: work.Status.Sequence, Feedback: feedback})
 	return reconcile.Result{}, nil
@@ -165,12 +193,12 @@ func (r *Reconciler) pullRemoval(ctx context.Context, o order, work *v1.Work) (r
 		return reconcile.Result{}, nil
 	}
 	if r.removed(o) {
-		return reconcile.Result{}, r.deleteWork(ctx, work)
+		return lookAgain(r.deleteWork(ctx, work))
 	}
 	if work == nil || work.Spec.State != v1.WorkRemoved || work.Spec.DeletionPolicy != o.app.Spec.DeletionPolicy || work.Spec.HubEpoch != r.Guard.Epoch() {
 		live, err := r.confirmRemoval(ctx, o)
 		if err != nil || live == nil {
-			return reconcile.Result{RequeueAfter: retryUnconfirmed}, err
+			return unconfirmed(err)
 		}
 		return r.writeWork(ctx, o, work, v1.WorkSpec{State: v1.WorkRemoved, DeletionPolicy: live.Spec.DeletionPolicy})
 	}
@@ -178,16 +206,17 @@ func (r *Reconciler) pullRemoval(ctx context.Context, o order, work *v1.Work) (r
 	if work.Status.ObservedGeneration != work.Generation {
 		feedback = v1.Feedback{State: v1.FeedbackRemoving, Reason: v1.ReasonRemoving, Message: "the agent has not taken up the removal yet"}
 	}
-	if stale, err := r.holdIfRestored(ctx, o, feedback); err != nil || stale {
-		return reconcile.Result{RequeueAfter: retryStale}, err
+	if err := r.holdIfRestored(ctx, o, feedback); err != nil {
+		return lookAgain(err)
 	}
+	var err error
 	if feedback.State == v1.FeedbackRemoved {
-		if err := r.deleteWork(ctx, work); err != nil {
+		if err = r.deleteWork(ctx, work); err != nil && !errors.Is(err, errStale) {
 			return reconcile.Result{}, err
 		}
 	}
 	r.report(o, aggregate.Report{Work: work.UID, Sequence: work.Status.Sequence, Feedback: feedback})
-	return reconcile.Result{}, nil
+	return lookAgain(err)
 }
 
 // writeWork creates or updates the Work. The cache may be behind our own last
@@ -224,18 +253,28 @@ func (r *Reconciler) writeWork(ctx context.Context, o order, work *v1.Work, spec
 	return reconcile.Result{}, nil
 }
 
-// deleteWork deletes exactly the Work that was read.
+// deleteWork deletes a Work that is carried out.
 func (r *Reconciler) deleteWork(ctx context.Context, work *v1.Work) error {
 	if work == nil {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, apply.RequestTimeout)
-	defer cancel()
-	err := r.Hub.Delete(ctx, work, client.Preconditions{UID: &work.UID, ResourceVersion: &work.ResourceVersion})
-	if err = client.IgnoreNotFound(err); err != nil {
+	if err := r.deleteCached(ctx, work); err != nil {
 		return fmt.Errorf("deleting the confirmed Work %s/%s: %w", work.Namespace, work.Name, err)
 	}
 	return nil
+}
+
+// deleteCached deletes exactly the object that the cache shows. One that has
+// changed since or is said to be gone is errStale: only a cache that does not show
+// it any more says that nothing is left to do.
+func (r *Reconciler) deleteCached(ctx context.Context, object client.Object) error {
+	ctx, cancel := context.WithTimeout(ctx, apply.RequestTimeout)
+	defer cancel()
+	err := r.Hub.Delete(ctx, object, client.Preconditions{UID: ptr.To(object.GetUID()), ResourceVersion: ptr.To(object.GetResourceVersion())})
+	if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
+		return errStale
+	}
+	return err
 }
 
 // workOrder maps a Work to the request it belongs to.

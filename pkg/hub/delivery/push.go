@@ -21,6 +21,8 @@ func (r *Reconciler) push(ctx context.Context, o order, engine *apply.Engine) (r
 		return reconcile.Result{}, r.pushStray(ctx, o, engine)
 	case o.row.State == v1.PlacementRemoving:
 		return r.pushRemoval(ctx, o, engine)
+	case !specObserved(o.app):
+		return reconcile.Result{}, nil
 	default:
 		return r.pushApply(ctx, o, engine)
 	}
@@ -62,11 +64,11 @@ func (r *Reconciler) pushApply(ctx context.Context, o order, engine *apply.Engin
 		return reconcile.Result{}, r.failed(o, err)
 	}
 	feedback, again := engine.Diagnose(ctx, owner, apply.Feedback(set, wanted.manifests, observed, rules))
-	if stale, err := r.holdIfRestored(ctx, o, feedback); err != nil || stale {
-		return reconcile.Result{RequeueAfter: retryStale}, err
+	if err := r.holdIfRestored(ctx, o, feedback); err != nil {
+		return lookAgain(err)
 	}
 	r.report(o, aggregate.Report{Feedback: feedback})
-	return reconcile.Result{RequeueAfter: sooner(apply.RetryAfter(set), again)}, nil
+	return reconcile.Result{RequeueAfter: apply.Sooner(apply.RetryAfter(set), again)}, nil
 }
 
 func (r *Reconciler) pushRemoval(ctx context.Context, o order, engine *apply.Engine) (reconcile.Result, error) {
@@ -75,15 +77,15 @@ func (r *Reconciler) pushRemoval(ctx context.Context, o order, engine *apply.Eng
 	}
 	live, err := r.confirmRemoval(ctx, o)
 	if err != nil || live == nil {
-		return reconcile.Result{RequeueAfter: retryUnconfirmed}, err
+		return unconfirmed(err)
 	}
 	removal, err := engine.Remove(ctx, r.owner(o), live.Spec.DeletionPolicy)
 	if err != nil {
 		return reconcile.Result{}, r.failed(o, err)
 	}
 	feedback := apply.RemovalFeedback(removal)
-	if stale, err := r.holdIfRestored(ctx, o, feedback); err != nil || stale {
-		return reconcile.Result{RequeueAfter: retryStale}, err
+	if err := r.holdIfRestored(ctx, o, feedback); err != nil {
+		return lookAgain(err)
 	}
 	r.report(o, aggregate.Report{Feedback: feedback})
 	if removal.Done {

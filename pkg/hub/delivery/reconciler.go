@@ -101,14 +101,18 @@ func (r *Reconciler) held(o order) (reason, message string, held bool) {
 // Reconcile reads the recorded decision and carries it out by the member's mode.
 func (r *Reconciler) Reconcile(ctx context.Context, req mcreconcile.Request) (reconcile.Result, error) {
 	o, err := r.observe(ctx, req)
-	if err != nil || o.cluster == nil {
+	if err != nil {
 		r.release(r.gates.drop(req))
 		return reconcile.Result{}, err
 	}
 	ctx = logf.IntoContext(ctx, logf.FromContext(ctx).WithValues("app", req.NamespacedName.String(), "member", o.member))
-	if o.cluster.Spec.Mode == v1.ModePull {
+	if result, err := r.takeBack(ctx, o, req.NamespacedName); err != nil || result.RequeueAfter > 0 {
+		r.release(r.gates.drop(req))
+		return result, err
+	}
+	if o.cluster == nil || o.cluster.Spec.Mode == v1.ModePull {
 		r.release(r.gates.drop(req)) // parked while the member was another one, in Push mode
-		if o.app == nil {
+		if o.cluster == nil || o.app == nil {
 			return reconcile.Result{}, nil
 		}
 		return r.pull(ctx, o)
@@ -146,10 +150,12 @@ func (r *Reconciler) release(parked mcreconcile.Request, ok bool) {
 func (r *Reconciler) observe(ctx context.Context, req mcreconcile.Request) (order, error) {
 	o := order{member: string(req.ClusterName)}
 	cluster := &v1.MemberCluster{}
-	if err := r.Hub.Get(ctx, types.NamespacedName{Name: o.member}, cluster); err != nil {
-		return o, client.IgnoreNotFound(err)
+	switch err := r.Hub.Get(ctx, types.NamespacedName{Name: o.member}, cluster); {
+	case err == nil:
+		o.cluster = cluster
+	case !apierrors.IsNotFound(err):
+		return o, err
 	}
-	o.cluster = cluster
 	app := &v1.MyApp{}
 	if err := r.Hub.Get(ctx, req.NamespacedName, app); err != nil {
 		return o, client.IgnoreNotFound(err)
@@ -159,6 +165,11 @@ func (r *Reconciler) observe(ctx context.Context, req mcreconcile.Request) (orde
 	o.row = rowOf(app, o.member)
 	return o, nil
 }
+
+// specObserved is true once the status is about the spec. Until then the spec may be one
+// that is not valid, and its policies count at once: they belong to no revision. The
+// status that says which it is brings the request back.
+func specObserved(app *v1.MyApp) bool { return app.Status.ObservedGeneration == app.Generation }
 
 // rendered is what the row's revision and replicas mean for the member.
 type rendered struct {
@@ -185,7 +196,7 @@ func (r *Reconciler) render(ctx context.Context, o order) (rendered, error) {
 // template is the template of the row's revision: the spec's own if the status
 // says that it is that revision, else the stored one.
 func (r *Reconciler) template(ctx context.Context, o order) (v1.MyAppSpec, error) {
-	if o.app.Status.ObservedGeneration == o.app.Generation && o.app.Status.Revision == o.row.Revision {
+	if specObserved(o.app) && o.app.Status.Revision == o.row.Revision {
 		return render.Template(&o.app.Spec), nil
 	}
 	var stored appsv1.ControllerRevision

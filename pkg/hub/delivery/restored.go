@@ -3,7 +3,6 @@ package delivery
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -64,32 +63,24 @@ func (r *Reconciler) holdIfAhead(ctx context.Context, member string, app types.N
 }
 
 // holdIfRestored stops the hub when a member has a newer state of the app than
-// the hub. The hub's cache may merely be behind: then stale is true, and the
-// member's word means nothing.
-func (r *Reconciler) holdIfRestored(ctx context.Context, o order, f v1.Feedback) (stale bool, err error) {
+// the hub. The hub's cache may merely be behind: then the error is errStale, and
+// the member's word means nothing.
+func (r *Reconciler) holdIfRestored(ctx context.Context, o order, f v1.Feedback) error {
 	if f.Reason != v1.ReasonHubRestored {
-		return false, nil
+		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, apply.RequestTimeout)
 	defer cancel()
 	live := &v1.MyApp{}
 	if err := r.Live.Get(ctx, o.key(), live); err != nil {
 		if client.IgnoreNotFound(err) == nil {
-			return true, nil
+			return errStale
 		}
-		return false, fmt.Errorf("confirming that the hub was restored: %w", err)
+		return fmt.Errorf("confirming that the hub was restored: %w", err)
 	}
 	if live.UID != o.app.UID || live.Generation != o.app.Generation {
-		return true, nil
+		return errStale
 	}
 	r.Guard.Hold(ctx, "on "+o.member+", "+f.Message)
-	return false, nil
-}
-
-// sooner is the shorter of two waits, of which zero means never.
-func sooner(a, b time.Duration) time.Duration {
-	if a == 0 || b != 0 && b < a {
-		return b
-	}
-	return a
+	return nil
 }

@@ -19,9 +19,6 @@ import (
 	"github.com/example/myapp-hub/pkg/manifest"
 )
 
-// errStale says that the cache is behind what is in a mailbox.
-var errStale = errors.New("the cache is behind")
-
 // source reads a Secret of the app's namespace that may be copied. The cache
 // holds only Secrets that carry the label; one that is not there is nil.
 func (r *Reconciler) source(ctx context.Context, o order, secret render.SecretCopy) (*corev1.Secret, error) {
@@ -107,7 +104,10 @@ func (r *Reconciler) deliverSecrets(ctx context.Context, o order, work *v1.Work,
 			return err
 		}
 	}
-	return r.dropSecrets(ctx, o, work, kept)
+	if work.Status.ObservedGeneration != work.Generation {
+		return nil // The agent may still need those that the Work does not name any more.
+	}
+	return r.dropSecrets(ctx, work, kept)
 }
 
 func (r *Reconciler) deliverSecret(ctx context.Context, o order, work *v1.Work, name, hash string, source *corev1.Secret) error {
@@ -137,11 +137,11 @@ func (r *Reconciler) deliverSecret(ctx context.Context, o order, work *v1.Work, 
 	}
 	if apierrors.IsInvalid(err) && cached.ResourceVersion != "" {
 		// The type of a Secret cannot be changed; this one is the hub's own.
-		if err = r.Hub.Delete(ctx, cached, client.Preconditions{UID: &cached.UID, ResourceVersion: &cached.ResourceVersion}); err == nil {
+		if err = r.deleteCached(ctx, cached); err == nil {
 			return errStale
 		}
 	}
-	if apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err) || apierrors.IsNotFound(err) {
+	if apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err) || apierrors.IsNotFound(err) || errors.Is(err, errStale) {
 		return errStale
 	}
 	if err != nil {
@@ -150,27 +150,20 @@ func (r *Reconciler) deliverSecret(ctx context.Context, o order, work *v1.Work, 
 	return nil
 }
 
-// dropSecrets deletes Secrets of the mailbox that the Work does not name any
-// more, once the agent has taken up the Work that does not.
-func (r *Reconciler) dropSecrets(ctx context.Context, o order, work *v1.Work, kept map[string]bool) error {
-	if work.Status.ObservedGeneration != work.Generation {
-		return nil
-	}
+// dropSecrets deletes the Secrets of a Work but for those to be kept.
+func (r *Reconciler) dropSecrets(ctx context.Context, work *v1.Work, kept map[string]bool) error {
 	list := &metav1.PartialObjectMetadataList{}
 	list.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("SecretList"))
-	err := r.Hub.List(ctx, list, client.InNamespace(work.Namespace), client.MatchingFields{indexSecretApp: string(o.app.UID)})
+	err := r.Hub.List(ctx, list, client.InNamespace(work.Namespace), client.MatchingFields{indexSecretApp: string(work.Spec.App.UID)})
 	if err != nil {
-		return fmt.Errorf("listing the Secrets of %s in mailbox %s: %w", o.key(), work.Namespace, err)
+		return fmt.Errorf("listing the Secrets of Work %s/%s: %w", work.Namespace, work.Name, err)
 	}
 	for i := range list.Items {
 		old := &list.Items[i]
 		if kept[old.Name] || workOfSecret(old.Name) != work.Name {
 			continue
 		}
-		ctx, cancel := context.WithTimeout(ctx, apply.RequestTimeout)
-		err := r.Hub.Delete(ctx, old, client.Preconditions{UID: &old.UID, ResourceVersion: &old.ResourceVersion})
-		cancel()
-		if client.IgnoreNotFound(err) != nil {
+		if err := r.deleteCached(ctx, old); err != nil {
 			return fmt.Errorf("deleting Secret %s of mailbox %s: %w", old.Name, work.Namespace, err)
 		}
 	}

@@ -6,7 +6,6 @@ import (
 	"maps"
 
 	corev1 "k8s.io/api/core/v1"
-	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -21,7 +20,6 @@ import (
 	mcreconcile "sigs.k8s.io/multicluster-runtime/pkg/reconcile"
 
 	v1 "github.com/example/myapp-hub/api/v1"
-	"github.com/example/myapp-hub/pkg/hub/render"
 )
 
 const (
@@ -79,8 +77,9 @@ func (c *Controller) sources() []source.TypedSource[mcreconcile.Request] {
 			UpdateFunc: func(_ context.Context, e event.TypedUpdateEvent[*v1.MyApp], q queue) {
 				enqueue(q, e.ObjectNew, changedDecisions(e.ObjectOld, e.ObjectNew))
 			},
-			DeleteFunc: func(_ context.Context, e event.TypedDeleteEvent[*v1.MyApp], _ queue) {
+			DeleteFunc: func(_ context.Context, e event.TypedDeleteEvent[*v1.MyApp], q queue) {
 				c.reconciler.Reports.Forget(e.Object.UID)
+				enqueue(q, e.Object, members(e.Object)) // for what it has left in mailboxes
 			},
 		}),
 		source.TypedKind(c.hub, &v1.Work{}, handler.TypedFuncs[*v1.Work, mcreconcile.Request]{
@@ -205,13 +204,16 @@ func (c *Controller) memberEvents(member string) toolscache.ResourceEventHandler
 }
 
 // changedDecisions are the members about which something else is to be done
-// than before. A row whose observed part alone changed is not among them.
+// than before: all, once a change of the spec is observed, for its policies count
+// for all. A row whose observed part alone changed is not among them.
 func changedDecisions(before, after *v1.MyApp) []string {
 	type decision struct {
-		number        int64
-		removing      bool
-		paused, going bool
-		policy        v1.DeletionPolicy // of a removal only
+		number, generation int64
+		removing           bool
+		paused, going      bool
+		// Of a removal only.
+		policy  v1.DeletionPolicy
+		givenUp bool
 	}
 	of := func(app *v1.MyApp) map[string]decision {
 		decisions := map[string]decision{}
@@ -219,16 +221,13 @@ func changedDecisions(before, after *v1.MyApp) []string {
 			return decisions
 		}
 		for _, row := range app.Status.Placements {
-			d := decision{number: row.Decision, paused: app.Spec.Paused, going: app.DeletionTimestamp != nil}
+			d := decision{number: row.Decision, generation: app.Status.ObservedGeneration, paused: app.Spec.Paused, going: app.DeletionTimestamp != nil}
 			if row.State == v1.PlacementRemoving {
-				d.removing, d.policy = true, app.Spec.DeletionPolicy
+				d.removing, d.policy, d.givenUp = true, app.Spec.DeletionPolicy, givenUp(app, row.Cluster)
 			}
 			decisions[row.Cluster] = d
 		}
 		return decisions
-	}
-	if before != nil && before.Generation != after.Generation && !apiequality.Semantic.DeepEqual(render.Policies(&before.Spec), render.Policies(&after.Spec)) {
-		return members(after)
 	}
 	was, is := of(before), of(after)
 	var changed []string

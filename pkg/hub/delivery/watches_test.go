@@ -26,9 +26,14 @@ func TestChangedDecisions(t *testing.T) {
 	ready.State, ready.ReadyReplicas, ready.Message, ready.AppliedHash = v1.PlacementReady, 3, "x", "h"
 	again.Decision = 2
 	removing.State = v1.PlacementRemoving
-	paused, deleted := placed(eu, us), placed(eu, us)
+	paused, deleted, observed := placed(eu, us), placed(eu, us), placed(eu, us)
+	observed.Status.ObservedGeneration = 2
 	paused.Spec.Paused = true
 	deleted.DeletionTimestamp = &metav1.Time{Time: time.Unix(1, 0)}
+	leaving := placed(removing, us)
+	leaving.DeletionTimestamp = deleted.DeletionTimestamp
+	given := leaving.DeepCopy()
+	given.Annotations = map[string]string{v1.AnnotationForceRemove: "us, eu"}
 
 	for _, tt := range []struct {
 		reason        string
@@ -42,9 +47,11 @@ func TestChangedDecisions(t *testing.T) {
 		{"a removal", placed(eu, us), placed(removing, us), []string{"eu"}},
 		{"a new row", placed(us), placed(eu, us), []string{"eu"}},
 		{"a row that is gone: what is left there is a stray", placed(eu, us), placed(us), []string{"eu"}},
+		{"a spec that is observed: its policies count from now on", placed(eu, us), observed, []string{"eu", "us"}},
 		{"pausing holds all", placed(eu, us), paused, []string{"eu", "us"}},
 		{"and releases all", paused, placed(eu, us), []string{"eu", "us"}},
 		{"a deletion frees what was held", placed(eu, us), deleted, []string{"eu", "us"}},
+		{"a member that is given up while the app leaves it", leaving, given, []string{"eu"}},
 	} {
 		got := changedDecisions(tt.before, tt.after)
 		slices.Sort(got)

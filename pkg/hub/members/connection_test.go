@@ -13,6 +13,7 @@ import (
 
 	"go.uber.org/goleak"
 	"k8s.io/client-go/util/workqueue"
+	clocktesting "k8s.io/utils/clock/testing"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 	"sigs.k8s.io/multicluster-runtime/pkg/multicluster"
 )
@@ -116,23 +117,30 @@ func TestConnectionPhases(t *testing.T) {
 func TestSuspectProbesAtOnceButNotMoreThanTheRate(t *testing.T) {
 	member := newFakeMember(t)
 	defer member.Close()
-	p, err := New(testOptions())
+	options, clock := testOptions(), clocktesting.NewFakeClock(time.Now())
+	options.Clock = clock
+	p, err := New(options)
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.pace = pace{interval: time.Hour, deadline: 5 * time.Second, suspect: 300 * time.Millisecond, retry: time.Second}
+	const rate = 300 * time.Millisecond
+	p.pace = pace{interval: time.Hour, deadline: 5 * time.Second, suspect: rate, retry: time.Second}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() { defer close(done); _ = p.Start(ctx, &consumer{t: t}) }()
 	p.Ensure("eu-1", member.config(), "a")
 	eventually(t, "connected with a watch", func() bool { return isPhase(p, "eu-1", Connected)() && member.watches.Load() > 0 })
 	got, _ := p.Get(ctx, "eu-1")
-	before, from := member.requests.Load(), time.Now()
-	for time.Since(from) < time.Second {
-		got.(*Session).Suspect()
-	}
-	if probes := member.requests.Load() - before; probes < 2 || probes > 4 {
-		t.Errorf("%d probes in a second, want about 3", probes)
+	before := member.requests.Load()
+	for n := range int32(3) {
+		for range 1000 {
+			got.(*Session).Suspect()
+		}
+		if probes := member.requests.Load() - before; probes != n {
+			t.Errorf("%d probes within %v, want %d", probes, time.Duration(n)*rate, n)
+		}
+		clock.Step(rate)
+		eventually(t, "a look as soon as it may be", func() bool { return member.requests.Load()-before > n })
 	}
 	cancel()
 	<-done
@@ -161,7 +169,7 @@ func TestReplacedConnectionEndsFirstAndTakesNothingWithIt(t *testing.T) {
 	if p.State("eu-1").Phase != Connecting || !p.Has("eu-1", "c") || p.Has("eu-1", "a") {
 		t.Errorf("state of a connection that waits: %+v", p.State("eu-1"))
 	}
-	time.Sleep(50 * time.Millisecond)
+	reachAnother(t, p) // by now a connection that did not wait would have asked
 	if n := middle.requests.Load() + last.requests.Load(); n != 0 {
 		t.Errorf("%d requests with a new credential while the old one is in use", n)
 	}
@@ -176,7 +184,7 @@ func TestReplacedConnectionEndsFirstAndTakesNothingWithIt(t *testing.T) {
 	}
 	before := last.requests.Load()
 	p.Ensure("eu-1", old.config(), "c")
-	time.Sleep(20 * time.Millisecond)
+	reachAnother(t, p) // by now a new connection would have asked
 	if !isPhase(p, "eu-1", Connected)() || last.requests.Load() > before+2 {
 		t.Error("Ensure with the same hash disturbed the connection")
 	}
@@ -227,6 +235,17 @@ func TestChangesAreNotLostBeforeTheQueueExists(t *testing.T) {
 	if queue.Len() != 3 {
 		t.Errorf("%d in the queue, want a, b and c", queue.Len())
 	}
+}
+
+// reachAnother returns when a member of which nobody has heard before is connected.
+func reachAnother(t *testing.T, p *Provider) {
+	t.Helper()
+	other := newFakeMember(t)
+	defer other.Close()
+	p.Ensure("other", other.config(), other.URL)
+	eventually(t, "the other member connected with a watch", func() bool { return isPhase(p, "other", Connected)() && other.watches.Load() > 0 })
+	p.Drop("other")
+	eventually(t, "the other member's connection to end", func() bool { return other.watches.Load() == 0 })
 }
 
 // TestPingsNoticeASilentPeer shows that HTTP/2 pings are on: no request is made

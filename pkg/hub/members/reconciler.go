@@ -31,8 +31,11 @@ const (
 	// API server may have been restored to a time before that write.
 	staleRecheck = time.Second
 	staleLimit   = 30 * time.Second
-	// retryConflict is the wait after somebody else's write came in between.
+	// retryConflict is the wait after somebody else's write came in between,
+	// retryGone that after the API server did not find what the cache shows. It may
+	// say so in error, and then no event comes.
 	retryConflict = 200 * time.Millisecond
+	retryGone     = time.Second
 )
 
 // reconciler keeps what the hub knows of each MemberCluster. It is the only
@@ -106,7 +109,10 @@ func (r *reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 	actErr := r.act(ctx, seen, plan)
 	// What is known is reported also when acting failed.
 	result, reportErr := r.report(ctx, seen, plan, m)
-	return result, errors.Join(actErr, reportErr)
+	if err := errors.Join(actErr, reportErr); err != nil {
+		return reconcile.Result{}, err
+	}
+	return result, nil
 }
 
 func (r *reconciler) observe(ctx context.Context, member *v1.MemberCluster, m *memory) (observed, error) {
@@ -189,9 +195,9 @@ func (r *reconciler) report(ctx context.Context, seen observed, plan decision, m
 	case apierrors.IsConflict(err):
 		return reconcile.Result{RequeueAfter: retryConflict}, nil
 	case apierrors.IsNotFound(err):
-		return result, nil
+		return reconcile.Result{RequeueAfter: retryGone}, nil
 	case err != nil:
-		return result, fmt.Errorf("writing the status of MemberCluster %s: %w", seen.member.Name, err)
+		return reconcile.Result{}, fmt.Errorf("writing the status of MemberCluster %s: %w", seen.member.Name, err)
 	}
 	m.written, m.writtenAt = patched.ResourceVersion, seen.now
 	return result, nil

@@ -63,9 +63,9 @@ func (r *reconciler) observeCredential(ctx context.Context, member *v1.MemberClu
 		return &s.outcome, nil
 	}
 	secret := &corev1.Secret{}
-	if err := r.live.Get(ctx, key, secret); apierrors.IsNotFound(err) {
-		return r.noSecret(key, m), nil
-	} else if err != nil {
+	if err := r.live.Get(ctx, key, secret); err != nil {
+		// One that is not found is gone when the cache says so, too: an API server
+		// that errs must not end a connection.
 		return nil, fmt.Errorf("reading Secret %s of member %s: %w", key, member.Name, err)
 	}
 	read := readCredential(secret, ref)
