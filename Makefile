@@ -81,7 +81,7 @@ test-integration: control-plane ## Run the tests of the product on a local fleet
 	go test -short -count=1 -p 1 -timeout 20m $(ARGS) $$(go list ./test/... | grep -Ev '$(LONG_SUITES)')
 
 .PHONY: test-more
-test-more: control-plane ## Run what else CI runs: restores, random apps, fleets themselves, kills and flaps in a short form.
+test-more: control-plane ## Run what else CI runs: restores, random apps, fleets themselves, faults, kills and flaps in a short form.
 	go test -short -count=1 -p 1 -timeout 20m $(ARGS) ./test/fleet/fleet ./test/property ./test/restore
 	go test -short -count=1 -timeout 20m -run '$(SHORT_CHAOS)' $(ARGS) ./test/chaos
 

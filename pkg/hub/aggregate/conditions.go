@@ -318,7 +318,7 @@ func waitingToDelete(in Input, g groups) string {
 	if len(g.removing) > most {
 		members = append(members, "...")
 	}
-	advice := fmt.Sprintf("; to stop waiting and leave what is there, where nothing will remove it later: kubectl annotate myapp %s -n %s --overwrite %s=%s",
+	advice := fmt.Sprintf("; to stop waiting and leave what is there (only an agent that comes back would still remove it): kubectl annotate myapp %s -n %s --overwrite %s=%s",
 		in.Name, in.Namespace, v1.AnnotationForceRemove, strings.Join(members, ","))
 	return cut(waitingFor(g), max(shortestMessage, longestMessage-len([]rune(advice)))) + advice
 }

@@ -134,7 +134,7 @@ func TestDeletionAdvice(t *testing.T) {
 		want   []string
 	}{
 		{"one member", []v1.PlacementRow{short}, []string{
-			"waiting for eu-1 to confirm that nothing is left; eu-1: no answer; to stop waiting and leave what is there, where nothing will remove it later: kubectl annotate myapp web -n shop --overwrite example.com/force-remove=eu-1"}},
+			"waiting for eu-1 to confirm that nothing is left; eu-1: no answer; to stop waiting and leave what is there (only an agent that comes back would still remove it): kubectl annotate myapp web -n shop --overwrite example.com/force-remove=eu-1"}},
 		{"a long message", leaving(2, strings.Repeat("ä", 1024)), []string{"waiting for ax", "ä…; to stop waiting", "force-remove=ax", ",bx"}},
 		{"many members", leaving(20, "no answer"), []string{"and 17 more", "force-remove=ax", ",jx", ",..."}},
 		{"nobody", nil, []string{"the app has left every member"}},
