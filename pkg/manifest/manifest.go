@@ -10,6 +10,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 
@@ -54,15 +55,28 @@ func stampKeys() []string {
 	return []string{v1.AnnotationAppGeneration, v1.AnnotationHubEpoch, v1.AnnotationAppSpecHash, v1.AnnotationHubVersion}
 }
 
-// StampOf reads the stamp of an object on a member. What is missing or not
-// readable is zero: the object is older than anything.
+// MaxEpoch is the latest epoch that is believed: people release a hub after a
+// restore, and nobody does that so often. A member can write anything, and the
+// epoch after the latest that was seen must be a number.
+const MaxEpoch = 1_000_000
+
+// StampOf reads the stamp of an object on a member. What is missing, not readable
+// or not plausible is zero: the object is older than anything.
 func StampOf(annotations map[string]string) Stamp {
-	generation, _ := strconv.ParseInt(annotations[v1.AnnotationAppGeneration], 10, 64)
-	epoch, _ := strconv.ParseInt(annotations[v1.AnnotationHubEpoch], 10, 64)
 	return Stamp{
-		Epoch: epoch, Generation: generation,
-		SpecHash: annotations[v1.AnnotationAppSpecHash], HubVersion: annotations[v1.AnnotationHubVersion],
+		Epoch:      number(annotations[v1.AnnotationHubEpoch], MaxEpoch),
+		Generation: number(annotations[v1.AnnotationAppGeneration], math.MaxInt64),
+		SpecHash:   annotations[v1.AnnotationAppSpecHash], HubVersion: annotations[v1.AnnotationHubVersion],
 	}
+}
+
+// number is a count of at most most, zero if the text is none.
+func number(text string, most int64) int64 {
+	n, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || n < 0 || n > most {
+		return 0
+	}
+	return n
 }
 
 // Newer is true when an object that carries stamp s was written by a hub that

@@ -7,6 +7,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
+
+	v1 "github.com/example/myapp-hub/api/v1"
 )
 
 func frame(t testing.TB, stamp Stamp) Manifest {
@@ -108,6 +110,29 @@ func TestNewer(t *testing.T) {
 	} {
 		if got := tt.found.Newer(ours); got != tt.want {
 			t.Errorf("%s: newer = %v", tt.reason, got)
+		}
+	}
+}
+
+// What a member has written into a stamp is believed as far as it can be true.
+func TestStampOf(t *testing.T) {
+	for _, tt := range []struct {
+		reason            string
+		epoch, generation string
+		want              Stamp
+	}{
+		{"nothing", "", "", Stamp{}},
+		{"as it was written", "3", "7", Stamp{Epoch: 3, Generation: 7}},
+		{"no number", "x", "1.5", Stamp{}},
+		{"the latest that can be", "1000000", "7", Stamp{Epoch: MaxEpoch, Generation: 7}},
+		{"more releases than anybody makes", "1000001", "7", Stamp{Generation: 7}},
+		{"the epoch after it would be no number", "9223372036854775807", "7", Stamp{Generation: 7}},
+		{"it is no number itself", "9223372036854775808", "9223372036854775808", Stamp{}},
+		{"less than nothing", "-1", "-1", Stamp{}},
+	} {
+		got := StampOf(map[string]string{v1.AnnotationHubEpoch: tt.epoch, v1.AnnotationAppGeneration: tt.generation})
+		if got != tt.want {
+			t.Errorf("%s: %+v, want %+v", tt.reason, got, tt.want)
 		}
 	}
 }

@@ -231,3 +231,84 @@ func TestAdoptionTakesWhatWasRead(t *testing.T) {
 		t.Errorf("the object that took its place has the labels %v", labels)
 	}
 }
+
+// The number of pods that an autoscaler has chosen stays when its Deployment is
+// adopted: from an earlier epoch, and by policy.
+func TestAdoptionKeepsReplicasOfAutoscaler(t *testing.T) {
+	two := int32(2)
+	scaled := func(e *engineTest) []manifest.Manifest {
+		return e.render(func(in *render.Input) {
+			in.Template.Autoscaling = &v1.Autoscaling{MinReplicas: &two, MaxReplicas: 20}
+			adoption := e.policies.Adoption
+			e.policies = render.Policies(&in.Template)
+			e.policies.Adoption = adoption
+		})
+	}
+	t.Run("epoch", func(t *testing.T) {
+		e := newEngineTest(t)
+		e.settle(scaled(e))
+		e.scale(9)
+		e.owner.UID, e.owner.Stamp.Epoch = "uid-2", 1
+		if change := e.alone(only(t, scaled(e), "Deployment")); change.Action != apply.Adopted {
+			t.Errorf("%+v; want it adopted", change)
+		}
+		e.runs("adopted", 9)
+		e.settle(scaled(e))
+		e.runs("settled", 9)
+	})
+	for _, policy := range []v1.AdoptionPolicy{v1.AdoptAlways, v1.AdoptIfIdentical} {
+		t.Run(string(policy), func(t *testing.T) {
+			e := newEngineTest(t)
+			e.namespace()
+			e.policies.Adoption = policy
+			m := only(t, scaled(e), "Deployment")
+			if err := e.c.Client().Create(t.Context(), theirs(t, m)); err != nil {
+				t.Fatal(err)
+			}
+			e.edit(m, `{"spec":{"replicas":9}}`)
+			if change := e.alone(m); change.Action != apply.Adopted {
+				t.Errorf("%+v; want it adopted", change)
+			}
+			e.runs("adopted", 9)
+		})
+	}
+}
+
+// What differs is compared again when it has changed, and otherwise seldom.
+func TestRefusedAdoptionIsNotTriedEachTime(t *testing.T) {
+	e := newEngineTest(t)
+	e.namespace()
+	e.policies.Adoption = v1.AdoptIfIdentical
+	m := only(t, e.render(), "Service")
+	object := theirs(t, m)
+	if err := e.c.Client().Create(t.Context(), object); err != nil {
+		t.Fatal(err)
+	}
+	port := func(target string) {
+		t.Helper()
+		e.edit(m, `[{"op":"replace","path":"/spec/ports/0/targetPort","value":`+target+`}]`)
+	}
+	refused := func(times int) {
+		t.Helper()
+		for range times {
+			change := e.alone(m)
+			if change.Action != apply.Refused || change.Reason != v1.ReasonNotOwned {
+				t.Errorf("%+v; want it refused as %s", change, v1.ReasonNotOwned)
+			}
+			says(t, change.Message, "/spec/ports differ")
+		}
+	}
+	port("9")
+	refused(1)
+	mark := e.c.AuditMark()
+	refused(3)
+	e.asks(mark, "get services", "get services", "get services")
+	port("10")
+	mark = e.c.AuditMark()
+	refused(2)
+	e.asks(mark, "get services", "get services", "patch services", "get services") // The patch is a dry run.
+	port("8080")
+	if change := e.alone(m); change.Action != apply.Adopted {
+		t.Errorf("alike: %+v; want it adopted", change)
+	}
+}

@@ -44,7 +44,9 @@ type engineTest struct {
 	// meddle sees every request of the engine before it is sent, and may fail it.
 	meddle func(*http.Request) error
 	// answer takes the API server's place for a request, unless it is nil.
-	answer    func(*http.Request) *http.Response
+	answer func(*http.Request) *http.Response
+	// held is what the engine asks before it writes, unless it is nil.
+	held      func() (string, bool)
 	sentinels int
 	// life is how long its caches live.
 	life context.Context
@@ -111,6 +113,12 @@ func (e *engineTest) restart() {
 		Member: engineMember, Cache: e.cache, Metadata: writer, Dynamic: whole, Mapper: mapper,
 		Discover: func() (meta.RESTMapper, error) { return apply.NewMapper(admin, httpClient) },
 		Events:   toolscache.ResourceEventHandlerFuncs{}, OnSync: func() {}, Unanswered: &apply.Unanswered{},
+		Held: func() (string, bool) {
+			if e.held == nil {
+				return "", false
+			}
+			return e.held()
+		},
 	})
 	go func() { _ = e.cache.Start(e.life) }()
 	if err := e.engine.Start(e.life); err != nil {

@@ -124,24 +124,59 @@ func TestRemovalAfterTheKindIsGone(t *testing.T) {
 		if name == "stale" {
 			stop()
 		}
-		crd := fieldsObject(t, strings.ReplaceAll(widgetCRD, "GROUP", group))
-		if err := e.c.Client().Delete(t.Context(), crd); err != nil {
-			t.Fatal(err)
-		}
-		fleet.Eventually(t, soon, "the kind to be gone", func(ctx context.Context) error {
-			if err := e.c.Client().Get(ctx, client.ObjectKeyFromObject(crd), crd); client.IgnoreNotFound(err) != nil || err == nil {
-				return errors.New("its definition is still there")
-			}
-			if e.served(group) == nil {
-				return errors.New("it is still served")
-			}
-			return nil
-		})
+		e.undefine(group)
 		if name == "later" {
 			e.restart()
 		}
 		e.removed()
 	}
+}
+
+// undefine takes a kind from the cluster, and its objects with it.
+func (e *engineTest) undefine(group string) {
+	e.t.Helper()
+	crd := fieldsObject(e.t, strings.ReplaceAll(widgetCRD, "GROUP", group))
+	if err := e.c.Client().Delete(e.t.Context(), crd); err != nil {
+		e.t.Fatal(err)
+	}
+	fleet.Eventually(e.t, soon, "the kind to be gone", func(ctx context.Context) error {
+		if err := e.c.Client().Get(ctx, client.ObjectKeyFromObject(crd), crd); client.IgnoreNotFound(err) != nil || err == nil {
+			return errors.New("its definition is still there")
+		}
+		if e.served(group) == nil {
+			return errors.New("it is still served")
+		}
+		return nil
+	})
+}
+
+// A kind that goes while it is in use is missing, and nothing that was seen of it
+// counts; when it comes back its objects are made and watched again.
+func TestKindThatGoesAndComesBack(t *testing.T) {
+	e := newEngineTest(t)
+	const group = "back.example.com"
+	e.serve(group)
+	manifests := e.render(withManifests(widget(group, `{"size":1}`)))
+	e.settle(manifests)
+	e.undefine(group)
+	fleet.Eventually(t, soon, "the kind to be missed", func(ctx context.Context) error {
+		set, err := e.engine.Apply(ctx, e.owner, manifests, e.policies, e.observe())
+		if trouble, _ := set.Trouble(); trouble.Reason != v1.ReasonKindMissing {
+			return fmt.Errorf("%+v, %w", set, err)
+		}
+		return nil
+	})
+	object := only(t, manifests, "Widget")
+	if _, shown := e.observe().HashOf(object); shown {
+		t.Error("the cache still shows the object")
+	}
+	e.serve(group)
+	e.settle(manifests)
+	e.edit(object, `{"spec":{"size":2}}`)
+	if change := e.noticed(manifests); change.Action != apply.Corrected {
+		t.Errorf("%+v; want it corrected: it is watched again", change)
+	}
+	e.removed()
 }
 
 func plural(kind string) string {

@@ -1,7 +1,11 @@
 package integration
 
 import (
+	"bytes"
+	"encoding/json"
+	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -15,6 +19,7 @@ import (
 	v1 "github.com/example/myapp-hub/api/v1"
 	"github.com/example/myapp-hub/pkg/agent/apply"
 	"github.com/example/myapp-hub/pkg/hub/render"
+	"github.com/example/myapp-hub/pkg/manifest"
 )
 
 const otherPort = `[{"op":"replace","path":"/spec/ports/0/port","value":81}]`
@@ -83,7 +88,7 @@ func TestListsAreGivenBack(t *testing.T) {
 	service := only(t, e.render(), "Service")
 	e.edit(service, otherPort)
 	before, mark := e.live(service), e.c.AuditMark()
-	bad := e.render(func(in *render.Input) { in.Template.Service.Ports[0].Port = 70000 })
+	bad := e.noPort()
 	for range 3 {
 		if set := e.pass(bad); set.Changes[0].Reason != v1.ReasonRejected || set.Changes[0].Action != apply.Refused {
 			t.Errorf("%+v; want it refused as %s", set, v1.ReasonRejected)
@@ -97,6 +102,66 @@ func TestListsAreGivenBack(t *testing.T) {
 	if diff := cmp.Diff(before.GetManagedFields(), after.GetManagedFields(), cmpopts.IgnoreFields(metav1.ManagedFieldsEntry{}, "Time")); diff != "" {
 		t.Errorf("whose its fields are (-before +after):\n%s", diff)
 	}
+}
+
+// A takeover that breaks off is undone, at the latest in the next pass: whoever had
+// the lists has them again.
+func TestBrokenTakeOverIsUndone(t *testing.T) {
+	for _, lasts := range []bool{false, true} {
+		t.Run(fmt.Sprintf("lasts-%v", lasts), func(t *testing.T) {
+			e := newEngineTest(t)
+			e.policies = render.Policies(&v1.MyAppSpec{})
+			e.settle(e.render())
+			service := only(t, e.render(), "Service")
+			e.edit(service, otherPort)
+			before := e.live(service)
+			patches := 0
+			e.meddle = func(r *http.Request) error {
+				if r.Method == http.MethodPatch {
+					patches++ // an apply that is refused, the record, the apply
+				}
+				if patches == 3 || lasts && patches > 3 {
+					return errors.New("the connection broke")
+				}
+				return nil
+			}
+			bad := e.noPort()
+			if set, err := e.engine.Apply(t.Context(), e.owner, bad, e.policies, e.observe()); err == nil {
+				t.Errorf("%+v; want the error", set)
+			}
+			e.meddle = nil
+			if lasts {
+				if set := e.pass(bad); set.Changes[0].Reason != v1.ReasonRejected {
+					t.Errorf("%+v; want it refused as %s", set, v1.ReasonRejected)
+				}
+			}
+			if diff := cmp.Diff(before.GetManagedFields(), e.live(service).GetManagedFields(), cmpopts.IgnoreFields(metav1.ManagedFieldsEntry{}, "Time")); diff != "" {
+				t.Errorf("whose its fields are (-before +after):\n%s", diff)
+			}
+			e.settle(e.render())
+			e.hasPort(80)
+		})
+	}
+}
+
+// noPort is an app whose Service has a port that no API server accepts.
+func (e *engineTest) noPort() []manifest.Manifest {
+	e.t.Helper()
+	manifests := e.render()
+	for i, m := range manifests {
+		if m.GVK.Kind != "Service" {
+			continue
+		}
+		var object map[string]any
+		err := json.Unmarshal(bytes.Replace(m.Raw, []byte(`"port":80`), []byte(`"port":70000`), 1), &object)
+		if err == nil {
+			manifests[i], err = manifest.New(object, e.owner.Stamp)
+		}
+		if err != nil || bytes.Equal(manifests[i].Raw, m.Raw) {
+			e.t.Fatalf("%s is as before: %v", m.Raw, err)
+		}
+	}
+	return manifests
 }
 
 func (e *engineTest) hasPort(port int32) {

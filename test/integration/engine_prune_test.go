@@ -11,12 +11,14 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v1 "github.com/example/myapp-hub/api/v1"
 	"github.com/example/myapp-hub/pkg/agent/apply"
 	"github.com/example/myapp-hub/pkg/hub/render"
+	"github.com/example/myapp-hub/test/fleet/fleet"
 )
 
 func withoutService(in *render.Input) { in.Template.Service = nil }
@@ -187,4 +189,42 @@ func TestOrphansCarryNoMarks(t *testing.T) {
 		}
 	}
 	e.runs("orphaned", 10)
+}
+
+// An object of ours that lost the label by which the cache knows it is removed with
+// the others; what only looks like it is not.
+func TestRemovalFindsWhatLostItsMark(t *testing.T) {
+	for _, label := range []string{v1.LabelMember, v1.LabelManagedBy} {
+		for _, policy := range []v1.DeletionPolicy{v1.DeletionDelete, v1.DeletionOrphan} {
+			t.Run(label[strings.Index(label, "/")+1:]+"/"+string(policy), func(t *testing.T) {
+				e := newEngineTest(t)
+				manifests := e.render()
+				e.settle(manifests)
+				e.restart()
+				service := only(t, manifests, "Service")
+				e.edit(service, `{"metadata":{"labels":{"`+label+`":null}}}`)
+				copied := foreign(t, service)
+				copied.SetName("theirs")
+				copied.SetLabels(map[string]string{v1.LabelHubID: e.owner.HubID, v1.LabelAppUID: string(e.owner.UID)})
+				if err := e.c.Client().Create(t.Context(), copied); err != nil {
+					t.Fatal(err)
+				}
+				fleet.Eventually(t, soon, "the removal to be done", func(ctx context.Context) error {
+					removal, err := e.engine.Remove(ctx, e.owner, policy)
+					if err == nil && !removal.Done {
+						err = fmt.Errorf("left are %q", removal.Left)
+					}
+					return err
+				})
+				live := reference(service)
+				err := e.c.Client().Get(t.Context(), client.ObjectKeyFromObject(live), live)
+				if policy == v1.DeletionDelete && !apierrors.IsNotFound(err) || policy == v1.DeletionOrphan && (err != nil || live.GetLabels()[v1.LabelAppUID] != "") {
+					t.Errorf("the Service has the labels %v, %v; want it removed by %s", live.GetLabels(), err, policy)
+				}
+				if err := e.c.Client().Get(t.Context(), client.ObjectKeyFromObject(copied), copied); err != nil || copied.GetLabels()[v1.LabelAppUID] == "" {
+					t.Errorf("what somebody else made: %v, %v", copied.GetLabels(), err)
+				}
+			})
+		}
+	}
 }

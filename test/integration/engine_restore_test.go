@@ -115,3 +115,48 @@ func (e *engineTest) takesOver(manifests []manifest.Manifest) {
 	}
 	e.settle(manifests)
 }
+
+// A hold that begins in the middle of a pass stops it before the next write.
+func TestHoldStopsAPass(t *testing.T) {
+	e := newEngineTest(t)
+	e.namespace()
+	allowed := 1
+	e.held = func() (string, bool) {
+		allowed--
+		return "the hub holds", allowed < 0
+	}
+	hold := func(change apply.Change) {
+		t.Helper()
+		if change.Action != apply.Refused || change.Reason != v1.ReasonHubRestored {
+			t.Errorf("%+v; want it refused as %s", change, v1.ReasonHubRestored)
+		}
+		says(t, change.Message, "the hub holds")
+	}
+	manifests := e.render()
+	mark := e.c.AuditMark()
+	set := e.pass(manifests)
+	if len(set.Changes) != 2 || set.Changes[0].Action != apply.Created {
+		t.Fatalf("%+v; want the first object created and the second refused", set)
+	}
+	hold(set.Changes[1])
+	e.asks(mark, "get namespaces", "patch services")
+
+	e.held = nil
+	e.settle(manifests)
+	e.held = func() (string, bool) { return "the hub holds", true }
+	before := e.live(only(t, manifests, "Deployment"))
+	e.edit(only(t, manifests, "Service"), `[{"op":"replace","path":"/spec/ports/0/targetPort","value":9}]`)
+	hold(e.noticed(manifests))
+	set = e.pass(e.render(withoutService))
+	hold(set.Changes[len(set.Changes)-1])
+	removal, err := e.engine.Remove(t.Context(), e.owner, v1.DeletionDelete)
+	if err != nil || removal.Done || removal.Refused == nil {
+		t.Fatalf("removal %+v, %v; want it refused", removal, err)
+	}
+	hold(*removal.Refused)
+	e.untouched(before, only(t, manifests, "Deployment"))
+	e.held = nil
+	if change := e.noticed(manifests); change.Action != apply.Corrected {
+		t.Errorf("after the hold: %+v; want it corrected at once", change)
+	}
+}

@@ -30,13 +30,16 @@ import (
 	"github.com/example/myapp-hub/test/fleet/fleet"
 )
 
+// dropRecord is what some platforms do to keep objects small.
+var dropRecord = map[string]any{"op": "add", "path": "/metadata/managedFields", "value": []any{}}
+
 // mutate runs a webhook that moves images to a mirror, adds a label and a variable
 // and takes the variable B away, as platforms do, from the Deployments of the
-// test's namespace.
-func (e *engineTest) mutate() {
+// test's namespace, and does more if it is told to.
+func (e *engineTest) mutate(more ...map[string]any) {
 	e.t.Helper()
 	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if err := answer(w, r.Body); err != nil {
+		if err := answer(w, r.Body, more); err != nil {
 			http.Error(w, err.Error(), http.StatusInternalServerError)
 		}
 	}))
@@ -78,7 +81,7 @@ func (e *engineTest) mutate() {
 	})
 }
 
-func answer(w io.Writer, body io.Reader) error {
+func answer(w io.Writer, body io.Reader, more []map[string]any) error {
 	var review admissionv1.AdmissionReview
 	if err := json.NewDecoder(body).Decode(&review); err != nil {
 		return err
@@ -91,11 +94,11 @@ func answer(w io.Writer, body io.Reader) error {
 	_, name, _ := strings.Cut(web.Image, "/")
 	injected := corev1.EnvVar{Name: "INJECTED", Value: "x"}
 	env := slices.DeleteFunc(web.Env, func(v corev1.EnvVar) bool { return v.Name == injected.Name || v.Name == "B" })
-	patch, err := json.Marshal([]map[string]any{
+	patch, err := json.Marshal(append([]map[string]any{
 		{"op": "add", "path": "/metadata/labels/injected", "value": "x"},
 		{"op": "add", "path": "/spec/template/spec/containers/0/image", "value": "mirror.example.com/" + name},
 		{"op": "add", "path": "/spec/template/spec/containers/0/env", "value": append([]corev1.EnvVar{injected}, env...)},
-	})
+	}, more...))
 	if err != nil {
 		return err
 	}
@@ -127,6 +130,38 @@ func TestMutatingWebhookIsNoDrift(t *testing.T) {
 		}
 		e.settle(manifests)
 		e.asks(mark)
+	}
+}
+
+// What a cluster never kept is no drift for an engine that did not see it: what
+// it is not sure of it tries once, and writes nothing.
+func TestWhatIsNeverKeptIsNoDriftAfterRestart(t *testing.T) {
+	for _, mode := range []v1.DriftMode{v1.DriftCorrect, v1.DriftReport} {
+		t.Run(string(mode), func(t *testing.T) {
+			e := newEngineTest(t)
+			e.policies = render.Policies(&v1.MyAppSpec{Drift: &v1.Drift{Mode: mode}})
+			e.namespace()
+			e.mutate(dropRecord)
+			manifests := e.render()
+			deployment := only(t, manifests, "Deployment")
+			e.settle(manifests)
+			before := e.live(deployment)
+			if len(before.GetManagedFields()) > 0 {
+				t.Fatalf("whose its fields are was kept: %v; the test tests nothing", before.GetManagedFields())
+			}
+			e.restart()
+			e.seen()
+			mark := e.c.AuditMark()
+			for range 10 {
+				for _, change := range e.pass(manifests).Changes {
+					if change.Action != apply.Unchanged || change.Reason != "" {
+						t.Errorf("%+v; want it unchanged", change)
+					}
+				}
+			}
+			e.asks(mark, "get deployments", "patch deployments") // The patch is a dry run.
+			e.untouched(before, deployment)
+		})
 	}
 }
 

@@ -6,7 +6,9 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
+	appsv1 "k8s.io/api/apps/v1"
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -36,7 +38,7 @@ func (e *Engine) adopt(ctx context.Context, t target, live *metav1.PartialObject
 	switch {
 	case labels[v1.LabelHubID] == "" && labels[v1.LabelAppUID] == "":
 	case here && labels[v1.LabelHubID] == t.owner.HubID && stamp.Epoch < t.owner.Stamp.Epoch:
-		return e.put(ctx, t, &live.ObjectMeta, t.Raw, Adopted)
+		return e.take(ctx, t, live)
 	case here && labels[v1.LabelHubID] == t.owner.HubID:
 		if later, err := t.precedes(stamp); err != nil || later {
 			return afterwards(t, labels[v1.LabelAppUID]), err
@@ -62,7 +64,7 @@ func (e *Engine) adoptByPolicy(ctx context.Context, t target, live *metav1.Parti
 	switch t.policies.Adoption {
 	case v1.AdoptAlways:
 	case v1.AdoptIfIdentical:
-		differing, err := e.differing(ctx, t)
+		differing, err := e.differing(ctx, t, live.ResourceVersion)
 		if err != nil {
 			return Change{}, err
 		}
@@ -74,16 +76,83 @@ func (e *Engine) adoptByPolicy(ctx context.Context, t target, live *metav1.Parti
 		return refused(t.Manifest, v1.ReasonNotOwned,
 			"it exists on the member, and something else or an earlier app of this name made it. To take it over set spec.adoption to IfIdentical or Always; otherwise delete or rename it there, or rename the MyApp"), nil
 	}
-	change, err := e.put(ctx, t, &live.ObjectMeta, t.Raw, Adopted)
+	return e.take(ctx, t, live)
+}
+
+// take takes over what was read.
+func (e *Engine) take(ctx context.Context, t target, live *metav1.PartialObjectMetadata) (Change, error) {
+	raw, err := e.adopting(ctx, t)
+	if err != nil {
+		return Change{}, err
+	}
+	change, err := e.put(ctx, t, &live.ObjectMeta, raw, Adopted)
 	if err == nil {
 		e.memory.setForeign(keyOf(t.Manifest), false)
 	}
 	return change, err
 }
 
-// differing are the top-level fields, with those of the spec one by one, that an
+// adopting is what makes an object ours: the manifest, with the number of replicas
+// that the object has if that is not ours.
+func (e *Engine) adopting(ctx context.Context, t target) ([]byte, error) {
+	if !t.leavesReplicas() {
+		return t.Raw, nil
+	}
+	r, err := e.whole(t.GVK, t.Namespace)
+	if err != nil {
+		return nil, err
+	}
+	live, err := getWhole(ctx, r, t.Name)
+	if err != nil || live == nil {
+		return nil, fmt.Errorf("reading the replicas of %s: %w", t.Manifest, orGone(err))
+	}
+	d, err := deploymentOf(live)
+	if err != nil {
+		return nil, err
+	}
+	return t.yield(lostFields{}, Observed{deployments: map[string]*appsv1.Deployment{t.Name: d}})
+}
+
+// A comparison costs the cluster a dry run. As long as neither side changes it is
+// made again after compareFirst, and then less and less often.
+const (
+	compareFirst = 30 * time.Second
+	compareMost  = 10 * time.Minute
+)
+
+// comparison is what differed between two things that were compared.
+type comparison struct {
+	of        string
+	differing []string
+	every     time.Duration
+	next      time.Time
+}
+
+// again is the comparison after one more.
+func (c comparison) again(of string, differing []string, now time.Time) comparison {
+	every := compareFirst
+	if c.of == of {
+		every = min(2*c.every, compareMost)
+	}
+	return comparison{of: of, differing: differing, every: every, next: now.Add(every)}
+}
+
+// differing are the fields in which the version of an object is not as wanted. The
+// same two are not compared again at once.
+func (e *Engine) differing(ctx context.Context, t target, version string) ([]string, error) {
+	if c, ok := e.memory.comparisonOf(t.Manifest, version, time.Now()); ok {
+		return c.differing, nil
+	}
+	differing, err := e.compare(ctx, t)
+	if err == nil && len(differing) > 0 {
+		e.memory.setCompared(t.Manifest, version, differing, time.Now())
+	}
+	return differing, err
+}
+
+// compare gives the top-level fields, with those of the spec one by one, that an
 // apply would change, marks left out.
-func (e *Engine) differing(ctx context.Context, t target) ([]string, error) {
+func (e *Engine) compare(ctx context.Context, t target) ([]string, error) {
 	r, err := e.whole(t.GVK, t.Namespace)
 	if err != nil {
 		return nil, err
@@ -95,7 +164,11 @@ func (e *Engine) differing(ctx context.Context, t target) ([]string, error) {
 	if live == nil {
 		return nil, fmt.Errorf("%s vanished while it was compared", t.Manifest)
 	}
-	after, err := dryRun(ctx, r, t.Name, t.Raw)
+	raw, err := e.adopting(ctx, t)
+	if err != nil {
+		return nil, err
+	}
+	after, err := dryRun(ctx, r, t.Name, raw)
 	if err != nil {
 		return nil, err
 	}

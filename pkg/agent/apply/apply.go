@@ -9,6 +9,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 
@@ -46,6 +47,9 @@ func (e *Engine) applyOne(ctx context.Context, t target, observed Observed) (Cha
 		return e.create(ctx, t, observed)
 	case known.DeletionTimestamp != nil:
 		return terminating(t.Manifest), nil
+	}
+	if err := e.giveBack(ctx, t); err != nil {
+		return Change{}, err
 	}
 	change, err := e.decide(ctx, t, known, observed)
 	change.Unseen = newer != nil && change.Action == Unchanged
@@ -142,9 +146,9 @@ func (e *Engine) decideLive(ctx context.Context, t target, uid types.UID, observ
 		return Change{}, fmt.Errorf("%s was replaced while it was read", t.Manifest)
 	}
 	if t.GVK == deploymentGVK {
-		d := &appsv1.Deployment{}
-		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(live.Object, d); err != nil {
-			return Change{}, fmt.Errorf("reading %s: %w", t.Manifest, err)
+		d, err := deploymentOf(live)
+		if err != nil {
+			return Change{}, err
 		}
 		observed.deployments = map[string]*appsv1.Deployment{t.Name: d}
 	}
@@ -152,6 +156,14 @@ func (e *Engine) decideLive(ctx context.Context, t target, uid types.UID, observ
 		return Change{}, err
 	}
 	return e.decide(ctx, t, metaOf(live), observed)
+}
+
+func deploymentOf(live *unstructured.Unstructured) (*appsv1.Deployment, error) {
+	d := &appsv1.Deployment{}
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(live.Object, d); err != nil {
+		return nil, fmt.Errorf("reading Deployment %s/%s: %w", live.GetNamespace(), live.GetName(), err)
+	}
+	return d, nil
 }
 
 // update applies an object of other content. Fields that others may change stay
@@ -210,6 +222,9 @@ func (e *Engine) ensureNamespace(ctx context.Context, name string) error {
 		if err != nil {
 			return fmt.Errorf("encoding Namespace %s: %w", name, err)
 		}
+		if err := e.mayWrite(); err != nil {
+			return err
+		}
 		if _, err := patch(ctx, r, name, raw, true); err != nil && !apierrors.IsConflict(err) {
 			return fmt.Errorf("creating Namespace %s: %w", name, err)
 		}
@@ -222,6 +237,9 @@ func (e *Engine) ensureNamespace(ctx context.Context, name string) error {
 func (e *Engine) write(ctx context.Context, m manifest.Manifest, raw []byte, force bool) error {
 	r, err := e.resource(m.GVK, m.Namespace)
 	if err != nil {
+		return err
+	}
+	if err := e.mayWrite(); err != nil {
 		return err
 	}
 	written, err := patch(ctx, r, m.Name, raw, force)

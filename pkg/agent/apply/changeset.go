@@ -90,8 +90,8 @@ type Change struct {
 	Message string
 	// Detail is what is worth logging of a change without a Reason.
 	Detail string
-	// Unseen is true for an Unchanged object that only our own last write speaks
-	// for, because the cache does not show that write yet.
+	// Unseen is true while the cache does not show yet what is known otherwise: our
+	// own last write, or that the object is gone.
 	Unseen bool
 	// Retry is when to look again, zero for what the Reason suggests.
 	Retry time.Duration

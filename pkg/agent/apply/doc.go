@@ -24,7 +24,8 @@
 //     carries the UID and resourceVersion it read.
 //   - Kinds other than Service and Deployment are watched from their first use,
 //     which is recorded in a ConfigMap on the cluster before the first object is
-//     made: an object of a kind that nobody watches would be left behind.
+//     made: an object of a kind that nobody watches would be left behind. A kind
+//     that the cluster no longer finds is not watched until it serves it again.
 //   - Namespaces are made when the API server says that one is missing, and are
 //     never removed.
 //

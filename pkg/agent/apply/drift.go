@@ -12,6 +12,7 @@ import (
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	v1 "github.com/example/myapp-hub/api/v1"
 	"github.com/example/myapp-hub/pkg/agent/fields"
@@ -28,13 +29,11 @@ type lostFields struct {
 	others []fields.Path
 }
 
-// taken are the ignored fields that somebody else has. Where the whole element
-// of a list is gone, nobody has them, and it cannot be made again without them.
+// taken are the ignored fields that somebody else has. Where nothing of an element
+// of a list is ours, it is new or was taken out: nobody has its fields, and it
+// cannot be made without them.
 func (l lostFields) taken() []fields.Path {
-	return slices.DeleteFunc(slices.Clone(l.ignored), func(p fields.Path) bool {
-		element := p.String()[:strings.LastIndex(p.String(), "/")] + "/name"
-		return slices.ContainsFunc(l.others, func(other fields.Path) bool { return other.String() == element })
-	})
+	return slices.DeleteFunc(slices.Clone(l.ignored), fields.Path.ElementLost)
 }
 
 // lost finds the fields of a manifest that somebody has taken from us. A change
@@ -148,6 +147,7 @@ func (t target) wantsReplicas(known *metav1.ObjectMeta, lost lostFields) bool {
 // holds:
 //
 //	mode Correct, and corrected not long ago    wait
+//	the cluster never keeps the fields          nothing
 //	all were changed back                       make them ours again, which changes no value
 //	mode Report                                 report
 //	the API server accepts the correction       corrected
@@ -159,10 +159,14 @@ func (e *Engine) drifted(ctx context.Context, t target, known *metav1.ObjectMeta
 	if wait := e.memory.correctionDue(t.Manifest, now); wait > 0 && !report {
 		return e.memory.waiting(t.Manifest, wait), nil
 	}
-	message, err := e.describeDrift(ctx, t, known, lost.others)
+	found, err := e.describeDrift(ctx, t, known, lost.others)
 	if err != nil {
 		return Change{}, err
 	}
+	if found.never {
+		return e.memory.quiet(t.Manifest, now), nil
+	}
+	message := found.message
 	if report && message != "" {
 		return Change{Object: t.String(), Action: Drifted, Reason: v1.ReasonDrifted, Message: message}, nil
 	}
@@ -191,29 +195,42 @@ func (e *Engine) drifted(ctx context.Context, t target, known *metav1.ObjectMeta
 	return change, nil
 }
 
-// lasting is the reason of a refusal that waiting for a deletion does not end.
+// lasting is the reason of a refusal that neither waiting for a deletion ends nor
+// the end of a hold.
 func lasting(err error) (reason string, ok bool) {
 	var refusal *RefusedError
-	if !errors.As(err, &refusal) || refusal.Reason == v1.ReasonTerminating {
+	if !errors.As(err, &refusal) || refusal.Reason == v1.ReasonTerminating || refusal.Reason == v1.ReasonHubRestored {
 		return "", false
 	}
 	return refusal.Reason, true
 }
 
-// describeDrift says by a live read what was changed and by whom; nothing, if all
-// of it was changed back. The same state of an object is read only once.
-func (e *Engine) describeDrift(ctx context.Context, t target, known *metav1.ObjectMeta, lost []fields.Path) (string, error) {
-	if message, ok := e.memory.described(t.Manifest, known.ResourceVersion); ok {
-		return message, nil
+// describeDrift says by a live read what was changed and by whom. The same state
+// of an object is looked at only once.
+func (e *Engine) describeDrift(ctx context.Context, t target, known *metav1.ObjectMeta, lost []fields.Path) (found, error) {
+	if f, ok := e.memory.described(t.Manifest, known.ResourceVersion); ok {
+		return f, nil
 	}
 	r, err := e.whole(t.GVK, t.Namespace)
 	if err != nil {
-		return "", err
+		return found{}, err
 	}
 	live, err := getWhole(ctx, r, t.Name)
 	if err != nil || live == nil {
-		return "", fmt.Errorf("reading what was changed in %s: %w", t.Manifest, orGone(err))
+		return found{}, fmt.Errorf("reading what was changed in %s: %w", t.Manifest, orGone(err))
 	}
+	f := t.describe(live, lost)
+	if !e.memory.knowsBaseline(t.Manifest) {
+		if f, err = e.tried(ctx, t, live, lost, f); err != nil {
+			return found{}, err
+		}
+	}
+	e.memory.setDescribed(t.Manifest, known.ResourceVersion, f)
+	return f, nil
+}
+
+// describe says which of the lost fields have another value than we want.
+func (t target) describe(live *unstructured.Unstructured, lost []fields.Path) found {
 	var parts []string
 	for _, d := range fields.Differences(t.Raw, live.Object, lost) {
 		if d.Same {
@@ -225,12 +242,38 @@ func (e *Engine) describeDrift(ctx context.Context, t target, known *metav1.Obje
 		}
 		parts = append(parts, fmt.Sprintf("%s is %s (set by %s), wanted %s", d.Path, d.Found, by, d.Wanted))
 	}
-	message := ""
-	if len(parts) > 0 {
-		message = Shorten(t.String() + " was changed on the member: " + list(parts))
+	if len(parts) == 0 {
+		return found{}
 	}
-	e.memory.setDescribed(t.Manifest, known.ResourceVersion, message)
-	return message, nil
+	return found{message: Shorten(t.String() + " was changed on the member: " + list(parts))}
+}
+
+// tried is what is left of drift when a dry run has shown which fields the cluster
+// does not keep: a webhook may drop the record of what is ours. An engine that has
+// not applied the content itself cannot know. A dry run that is refused shows
+// nothing.
+func (e *Engine) tried(ctx context.Context, t target, live *unstructured.Unstructured, lost []fields.Path, f found) (found, error) {
+	r, err := e.whole(t.GVK, t.Namespace)
+	if err != nil {
+		return found{}, err
+	}
+	raw, err := t.WithMetadata("uid", string(live.GetUID()))
+	if err != nil {
+		return found{}, err
+	}
+	after, err := dryRun(ctx, r, t.Name, raw)
+	switch {
+	case Unreachable(err):
+		return found{}, fmt.Errorf("trying what the cluster makes of %s: %w", t.Manifest, err)
+	case err != nil:
+		return f, nil
+	}
+	e.memory.setBaseline(t.Manifest, baselineOf(t.Manifest, t.Raw, fields.Ours(after.GetManagedFields(), v1.FieldManager)))
+	kept := slices.DeleteFunc(slices.Clone(lost), func(p fields.Path) bool { return e.memory.neverHad(t.Manifest, p) })
+	if len(kept) == 0 {
+		return found{never: true}, nil
+	}
+	return t.describe(live, kept), nil
 }
 
 // list joins what is worth reading of many.

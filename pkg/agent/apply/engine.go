@@ -53,6 +53,9 @@ type Config struct {
 	Events toolscache.ResourceEventHandler
 	// OnSync is called when a kind that an app waits for has been listed.
 	OnSync func()
+	// Held is asked before each write; nothing is written while it is true, for the
+	// reason that the message gives. It must answer at once. Nil is never.
+	Held func() (message string, held bool)
 	// Unanswered remembers requests that got no answer, longer than the Engine
 	// lives.
 	Unanswered *Unanswered
@@ -69,6 +72,7 @@ type Engine struct {
 	discover   func() (meta.RESTMapper, error)
 	events     toolscache.ResourceEventHandler
 	onSync     func()
+	held       func() (message string, held bool)
 	unanswered *Unanswered
 	memory     *memory
 	watches    watches
@@ -78,7 +82,7 @@ type Engine struct {
 func New(c Config) *Engine {
 	e := &Engine{
 		member: c.Member, cache: c.Cache, metadata: c.Metadata, dynamic: c.Dynamic, mapper: c.Mapper, discover: c.Discover,
-		events: c.Events, onSync: c.OnSync, unanswered: c.Unanswered,
+		events: c.Events, onSync: c.OnSync, held: c.Held, unanswered: c.Unanswered,
 		memory: newMemory(),
 	}
 	e.watches.kinds = map[kindKey]kindWatch{}
@@ -154,6 +158,11 @@ func (e *Engine) unmarked(m metav1.Object, owner Owner) bool {
 	l := m.GetLabels()
 	return l[v1.LabelHubID] == owner.HubID && l[v1.LabelAppUID] == string(owner.UID) && l[v1.LabelMember] == "" &&
 		fields.Ours(m.GetManagedFields(), v1.FieldManager) != ""
+}
+
+// placed is true for an object of the owner, marked or not.
+func (e *Engine) placed(m metav1.Object, owner Owner) bool {
+	return e.ours(m, owner) || e.unmarked(m, owner)
 }
 
 // ours is true for an object that this hub placed on this member for the owner.

@@ -33,13 +33,17 @@ type memory struct {
 	foreign map[objectKey]struct{}
 	// clean are the objects that had all fields of their manifest.
 	clean map[objectKey]clean
-	// baseline are the fields that an object lacked right after it was applied:
-	// the cluster does not keep them.
+	// baseline are the fields that an object lacked right after it was applied, or
+	// would lack: the cluster does not keep them.
 	baseline map[objectKey]baseline
 	// drift is what was found changed in a version of an object.
-	drift map[objectKey][2]string
+	drift map[objectKey]found
 	// fights are the corrections of objects that others change.
 	fights map[objectKey]fight
+	// taking are the takeovers that were not ended.
+	taking map[objectKey]*taking
+	// compared are the objects that were not identical.
+	compared map[objectKey]comparison
 	// recorded are the kinds in the cluster's inventory.
 	recorded map[kindKey]struct{}
 	// patience is with apps whose pods are not ready.
@@ -60,6 +64,32 @@ type baseline struct {
 	lost map[string]struct{}
 }
 
+// baselineOf is the baseline of an apply that was answered with the tree.
+func baselineOf(applied manifest.Manifest, sent []byte, tree string) baseline {
+	b := baseline{hash: applied.Hash}
+	paths, err := fields.Lost(sent, tree)
+	if err != nil {
+		return b
+	}
+	for _, path := range paths {
+		if b.lost == nil {
+			b.lost = map[string]struct{}{}
+		}
+		b.lost[path.String()] = struct{}{}
+	}
+	return b
+}
+
+// found is what was found of fields that are not ours in a version of an object.
+type found struct {
+	// version is the content hash that was wanted, and the object's version.
+	version string
+	// message says what was changed, "" if that is nothing.
+	message string
+	// never is true if the cluster does not keep any of the fields.
+	never bool
+}
+
 type write struct {
 	object metav1.ObjectMeta
 	at     time.Time
@@ -72,8 +102,10 @@ func newMemory() *memory {
 		foreign:    map[objectKey]struct{}{},
 		clean:      map[objectKey]clean{},
 		baseline:   map[objectKey]baseline{},
-		drift:      map[objectKey][2]string{},
+		drift:      map[objectKey]found{},
 		fights:     map[objectKey]fight{},
+		taking:     map[objectKey]*taking{},
+		compared:   map[objectKey]comparison{},
 		recorded:   map[kindKey]struct{}{},
 		patience:   map[types.UID]*patience{},
 		apps:       map[types.UID][]objectKey{},
@@ -84,19 +116,12 @@ func newMemory() *memory {
 // manifest without the fields that were left to others: those the cluster keeps.
 func (m *memory) wrote(applied manifest.Manifest, sent []byte, object *metav1.PartialObjectMetadata) {
 	key, tree := keyOf(applied), fields.Ours(object.ManagedFields, v1.FieldManager)
-	paths, err := fields.Lost(sent, tree)
+	kept := baselineOf(applied, sent, tree)
 	annotations := stampsOf(object.Annotations)
 	annotations[annotationFields] = tree
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	delete(m.baseline, key)
-	if err == nil && len(paths) > 0 {
-		lost := make(map[string]struct{}, len(paths))
-		for _, path := range paths {
-			lost[path.String()] = struct{}{}
-		}
-		m.baseline[key] = baseline{hash: applied.Hash, lost: lost}
-	}
+	m.baseline[key] = kept
 	m.written[key] = write{at: time.Now(), object: metav1.ObjectMeta{
 		UID: object.UID, ResourceVersion: object.ResourceVersion, Labels: object.Labels,
 		DeletionTimestamp: object.DeletionTimestamp, Annotations: annotations,
@@ -168,6 +193,8 @@ func (m *memory) drop(key objectKey) {
 	delete(m.baseline, key)
 	delete(m.drift, key)
 	delete(m.fights, key)
+	delete(m.taking, key)
+	delete(m.compared, key)
 	delete(m.foreign, key)
 }
 
@@ -198,18 +225,33 @@ func (m *memory) neverHad(applied manifest.Manifest, path fields.Path) bool {
 	return lost
 }
 
-// described is what was found changed in that version of the object.
-func (m *memory) described(applied manifest.Manifest, version string) (string, bool) {
+// knowsBaseline is true once the manifest was applied, or tried.
+func (m *memory) knowsBaseline(applied manifest.Manifest) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	d, ok := m.drift[keyOf(applied)]
-	return d[1], ok && d[0] == applied.Hash+"@"+version
+	b, ok := m.baseline[keyOf(applied)]
+	return ok && b.hash == applied.Hash
 }
 
-func (m *memory) setDescribed(applied manifest.Manifest, version, message string) {
+func (m *memory) setBaseline(applied manifest.Manifest, b baseline) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.drift[keyOf(applied)] = [2]string{applied.Hash + "@" + version, message}
+	m.baseline[keyOf(applied)] = b
+}
+
+// described is what was found in that version of the object.
+func (m *memory) described(applied manifest.Manifest, version string) (found, bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	f, ok := m.drift[keyOf(applied)]
+	return f, ok && f.version == applied.Hash+"@"+version
+}
+
+func (m *memory) setDescribed(applied manifest.Manifest, version string, f found) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	f.version = applied.Hash + "@" + version
+	m.drift[keyOf(applied)] = f
 }
 
 // correctionDue is how long the next correction of an object has to wait.
@@ -248,6 +290,37 @@ func (m *memory) quiet(applied manifest.Manifest, now time.Time) Change {
 		return change
 	}
 	return Change{Object: applied.String(), Action: Unchanged}
+}
+
+func (m *memory) takingOf(key objectKey) *taking {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.taking[key]
+}
+
+func (m *memory) setTaking(key objectKey, t *taking) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if t == nil {
+		delete(m.taking, key)
+	} else {
+		m.taking[key] = t
+	}
+}
+
+// comparisonOf is the last comparison of a version of an object with a manifest,
+// if it is not to be made again yet.
+func (m *memory) comparisonOf(applied manifest.Manifest, version string, now time.Time) (comparison, bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	c := m.compared[keyOf(applied)]
+	return c, c.of == applied.Hash+"@"+version && now.Before(c.next)
+}
+
+func (m *memory) setCompared(applied manifest.Manifest, version string, differing []string, now time.Time) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.compared[keyOf(applied)] = m.compared[keyOf(applied)].again(applied.Hash+"@"+version, differing, now)
 }
 
 func (m *memory) isRecorded(gvk schema.GroupVersionKind) bool {

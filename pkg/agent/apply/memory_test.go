@@ -1,6 +1,7 @@
 package apply
 
 import (
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -133,17 +134,19 @@ func TestMemoryIsBounded(t *testing.T) {
 		for _, applied := range manifests {
 			m.wrote(applied, applied.Raw, &metav1.PartialObjectMetadata{})
 			m.setClean(applied, "tree")
-			m.setDescribed(applied, "1", "changed")
+			m.setDescribed(applied, "1", found{message: "changed"})
 			m.corrected(applied, "changed", "", time.Now())
 			m.setForeign(keyOf(applied), true)
+			m.setTaking(keyOf(applied), &taking{})
+			m.setCompared(applied, "1", []string{"/spec"}, time.Now())
 		}
 	}
 	sizes := func() []int {
-		return []int{len(m.written), len(m.clean), len(m.baseline), len(m.drift), len(m.fights), len(m.foreign)}
+		return []int{len(m.written), len(m.clean), len(m.baseline), len(m.drift), len(m.fights), len(m.foreign), len(m.taking), len(m.compared)}
 	}
 	expect := func(reason string, objects, apps int) {
 		t.Helper()
-		if diff := cmp.Diff([]int{objects, objects, objects, objects, objects, objects}, sizes()); diff != "" {
+		if diff := cmp.Diff(slices.Repeat([]int{objects}, len(sizes())), sizes()); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", reason, diff)
 		}
 		if len(m.patience) != apps || len(m.apps) != apps {
@@ -159,4 +162,40 @@ func TestMemoryIsBounded(t *testing.T) {
 	expect("the app is removed", 1, 1)
 	m.forget("uid-2")
 	expect("all are removed", 0, 0)
+}
+
+// Two things that differ are compared less and less often, until one changes.
+func TestComparisonsBackOff(t *testing.T) {
+	m, applied, now := newMemory(), made(t, "Deployment", "web", "1"), time.Now()
+	var waits []time.Duration
+	for range 7 {
+		m.setCompared(applied, "7", []string{"/spec/x"}, now)
+		c, again := m.comparisonOf(applied, "7", now)
+		if !again || len(c.differing) != 1 {
+			t.Fatalf("%+v, %v; want what differed", c, again)
+		}
+		waits, now = append(waits, c.next.Sub(now)), c.next
+		if _, again := m.comparisonOf(applied, "7", now); again {
+			t.Fatal("it is not compared again when that is due")
+		}
+	}
+	minute := time.Minute
+	if diff := cmp.Diff([]time.Duration{minute / 2, minute, 2 * minute, 4 * minute, 8 * minute, 10 * minute, 10 * minute}, waits); diff != "" {
+		t.Errorf("the waits (-want +got):\n%s", diff)
+	}
+	for _, tt := range []struct {
+		reason, version string
+		applied         manifest.Manifest
+	}{
+		{"the object has changed", "8", applied},
+		{"other content is wanted", "7", made(t, "Deployment", "web", "2")},
+	} {
+		if _, again := m.comparisonOf(tt.applied, tt.version, now.Add(-time.Second)); again {
+			t.Errorf("%s: it is not compared", tt.reason)
+		}
+	}
+	m.setCompared(applied, "8", nil, now)
+	if c, _ := m.comparisonOf(applied, "8", now); c.every != compareFirst {
+		t.Errorf("after a change it waits for %s, want %s", c.every, compareFirst)
+	}
 }

@@ -195,7 +195,7 @@ func CacheOptions(hubID, member string) cache.Options {
 	if hubID != "" {
 		set[v1.LabelHubID] = hubID
 	}
-	return cache.Options{DefaultLabelSelector: labels.SelectorFromSet(set), DefaultTransform: slim}
+	return cache.Options{DefaultLabelSelector: labels.SelectorFromSet(set), DefaultTransform: slim, NewInformer: newInformer}
 }
 
 // slim keeps what the engine and health read of an object. It may see an object

@@ -51,7 +51,10 @@ func (e *Engine) pruneOne(ctx context.Context, owner Owner, key objectKey) (Chan
 	if err != nil {
 		return Change{}, classify(err)
 	}
-	if live == nil || !e.ours(live, owner) {
+	switch {
+	case live == nil: // An API server can say so in error: only the cache ends it.
+		return Change{Object: key.String(), Action: Unchanged, Unseen: true}, nil
+	case !e.ours(live, owner):
 		return Change{}, nil
 	}
 	if live.DeletionTimestamp != nil {
@@ -62,9 +65,12 @@ func (e *Engine) pruneOne(ctx context.Context, owner Owner, key objectKey) (Chan
 		}
 		return change, nil
 	}
+	if err := e.mayWrite(); err != nil {
+		return Change{}, err
+	}
 	if err := deleteLive(ctx, r, live); err != nil {
 		return Change{}, err
 	}
 	e.memory.removed(key)
-	return Change{Object: key.String(), Action: Pruned}, nil
+	return Change{Object: key.String(), Action: Pruned, Unseen: true}, nil
 }

@@ -57,7 +57,7 @@ func (e *Engine) Remove(ctx context.Context, owner Owner, policy v1.DeletionPoli
 	}
 	for _, l := range found {
 		for i := range l.objects {
-			if change, newer := newerThan(owner, l.name(i), &l.objects[i]); newer && e.ours(&l.objects[i], owner) {
+			if change, newer := newerThan(owner, l.name(i), &l.objects[i]); newer && e.placed(&l.objects[i], owner) {
 				return Removal{Refused: &change, Retry: retryRejected}, nil
 			}
 		}
@@ -66,6 +66,9 @@ func (e *Engine) Remove(ctx context.Context, owner Owner, policy v1.DeletionPoli
 		for i := range l.objects {
 			key := objectKey{l.gvk.GroupKind(), types.NamespacedName{Namespace: owner.Namespace, Name: l.objects[i].Name}}
 			if err := e.removeOne(ctx, l.client, owner, &l.objects[i], policy); err != nil {
+				if change, held := heldBack(l.name(i), err); held {
+					return Removal{Refused: &change, Retry: retryRejected}, nil
+				}
 				return Removal{}, fmt.Errorf("removing %s: %w", key, err)
 			}
 			e.memory.removed(key)
@@ -109,7 +112,7 @@ func (e *Engine) left(ctx context.Context, owner Owner) ([]string, error) {
 	for _, l := range found {
 		for i := range l.objects {
 			o, notes := &l.objects[i], []string(nil)
-			if !e.ours(o, owner) {
+			if !e.placed(o, owner) {
 				notes = append(notes, "marked by hub "+o.Labels[v1.LabelHubID]+", which is not this one")
 			}
 			if o.DeletionTimestamp != nil {
@@ -190,7 +193,8 @@ func (e *Engine) gone(kind schema.GroupKind) (bool, error) {
 }
 
 // listLive reads the owner's objects of a kind from the API server: those of the
-// app's UID on this member. They are not all ours: the hub ID may be another's.
+// app's UID on this member, and those that lost the member's name, which the cache
+// does not show. They are not all ours: the hub ID may be another's.
 func (e *Engine) listLive(ctx context.Context, gvk schema.GroupVersionKind, owner Owner) ([]metav1.PartialObjectMetadata, metadata.ResourceInterface, error) {
 	r, err := e.resource(gvk, owner.Namespace)
 	if err != nil {
@@ -198,7 +202,7 @@ func (e *Engine) listLive(ctx context.Context, gvk schema.GroupVersionKind, owne
 	}
 	ctx, cancel := context.WithTimeout(ctx, RequestTimeout)
 	defer cancel()
-	selector := labels.Set{v1.LabelMember: e.member, v1.LabelAppUID: string(owner.UID)}
+	selector := labels.Set{v1.LabelAppUID: string(owner.UID)}
 	list, err := r.List(ctx, metav1.ListOptions{LabelSelector: selector.String()})
 	if err != nil {
 		return nil, nil, fmt.Errorf("listing the %ss of %s: %w", gvk.Kind, owner, err)
@@ -206,7 +210,9 @@ func (e *Engine) listLive(ctx context.Context, gvk schema.GroupVersionKind, owne
 	if list.Continue != "" {
 		return nil, nil, fmt.Errorf("listing the %ss of %s: the list is incomplete", gvk.Kind, owner)
 	}
-	return slices.DeleteFunc(list.Items, func(o metav1.PartialObjectMetadata) bool { return isCopy(&o) }), r, nil
+	return slices.DeleteFunc(list.Items, func(o metav1.PartialObjectMetadata) bool {
+		return isCopy(&o) || o.Labels[v1.LabelMember] != e.member && !e.unmarked(&o, owner)
+	}), r, nil
 }
 
 // removeOne removes an object if a live read says that it is ours. A conflict
@@ -214,10 +220,13 @@ func (e *Engine) listLive(ctx context.Context, gvk schema.GroupVersionKind, owne
 func (e *Engine) removeOne(ctx context.Context, r metadata.ResourceInterface, owner Owner, live *metav1.PartialObjectMetadata, policy v1.DeletionPolicy) error {
 	const tries = 4
 	for try := 1; ; try++ {
-		if live == nil || !e.ours(live, owner) {
+		if live == nil || !e.placed(live, owner) {
 			return nil
 		}
-		var err error
+		err := e.mayWrite()
+		if err != nil {
+			return err
+		}
 		switch policy {
 		case v1.DeletionOrphan:
 			err = orphan(ctx, r, live)

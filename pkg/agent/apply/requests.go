@@ -87,6 +87,27 @@ func dryRun(ctx context.Context, r dynamic.ResourceInterface, name string, raw [
 	return result, classify(err)
 }
 
+// mayWrite is the refusal to write while the hub holds. A hold can begin in the
+// middle of a pass.
+func (e *Engine) mayWrite() error {
+	if e.held == nil {
+		return nil
+	}
+	if message, held := e.held(); held {
+		return &RefusedError{Reason: v1.ReasonHubRestored, Err: errors.New(message)}
+	}
+	return nil
+}
+
+// heldBack is the refusal to remove an object while the hub holds.
+func heldBack(object string, err error) (Change, bool) {
+	var refusal *RefusedError
+	if !errors.As(err, &refusal) || refusal.Reason != v1.ReasonHubRestored {
+		return Change{}, false
+	}
+	return Change{Object: object, Action: Refused, Reason: refusal.Reason, Message: Shorten(object + ": " + err.Error())}, true
+}
+
 // deleteLive deletes exactly the object that was read. A conflict is an error:
 // the object has changed since and must be read again.
 func deleteLive(ctx context.Context, r metadata.ResourceInterface, live *metav1.PartialObjectMetadata) error {
@@ -105,6 +126,9 @@ func deleteLive(ctx context.Context, r metadata.ResourceInterface, live *metav1.
 
 // writeInventory adds a kind to the inventory, which another hub may share.
 func (e *Engine) writeInventory(ctx context.Context, gvk schema.GroupVersionKind) error {
+	if err := e.mayWrite(); err != nil {
+		return err
+	}
 	r, err := e.resource(configMapGVK, inventoryNamespace)
 	if err != nil {
 		return err

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/metadata"
@@ -19,8 +20,8 @@ import (
 // invalid. Somebody may have changed the key of a list element, a Service's port,
 // say: an apply makes our element again and leaves theirs beside it. So the lists
 // that lack elements of ours are recorded as ours, and applied once more: that
-// removes what we do not list. If it is refused all the same, the record is put
-// back, so that nothing of others goes with the next apply.
+// removes what we do not list. If that fails, the record is put back, at the latest
+// in the next pass, so that nothing of others goes with the next apply.
 //
 // It is done no more often than a correction, and counts as one. What is refused
 // because of the content alone costs one read.
@@ -53,17 +54,21 @@ func (e *Engine) takeOver(ctx context.Context, t target, known *metav1.ObjectMet
 	if err != nil {
 		return err
 	}
+	if err := e.mayWrite(); err != nil {
+		return err
+	}
 	ours, err := setManagedFields(ctx, r, t.Name, known.UID, live.GetResourceVersion(), taken)
 	if err != nil {
 		return fmt.Errorf("taking over lists of %s: %w", t.Manifest, err)
 	}
+	e.memory.setTaking(keyOf(t.Manifest), &taking{uid: known.UID, version: ours.ResourceVersion, before: before})
 	err = e.write(ctx, t.Manifest, sent, true)
-	reason, refused := lasting(err)
-	if refused {
-		if _, err := setManagedFields(ctx, r, t.Name, known.UID, ours.ResourceVersion, before); err != nil {
-			logf.FromContext(ctx).Error(err, "Cannot give lists back that did not help", "object", t.String())
-		}
+	if err == nil {
+		e.memory.setTaking(keyOf(t.Manifest), nil)
+	} else if err := e.giveBack(ctx, t); err != nil {
+		logf.FromContext(ctx).Error(err, "Cannot give lists back that did not help; it is tried again", "object", t.String())
 	}
+	reason, refused := lasting(err)
 	if action != Corrected && (refused || err == nil) {
 		message := t.String() + " was changed on the member: its lists have other elements"
 		if refused {
@@ -72,6 +77,33 @@ func (e *Engine) takeOver(ctx context.Context, t target, known *metav1.ObjectMet
 		e.memory.corrected(t.Manifest, Shorten(message), reason, now)
 	}
 	return err
+}
+
+// taking is a takeover whose apply has not succeeded.
+type taking struct {
+	uid types.UID
+	// version is the object's with our record, before is the record as it was.
+	version string
+	before  []metav1.ManagedFieldsEntry
+}
+
+// giveBack puts the record back of a takeover that failed. An object that was
+// written since has no use for it: the apply got through, or the next one will.
+func (e *Engine) giveBack(ctx context.Context, t target) error {
+	taken := e.memory.takingOf(keyOf(t.Manifest))
+	if taken == nil {
+		return nil
+	}
+	r, err := e.resource(t.GVK, t.Namespace)
+	if err != nil {
+		return err
+	}
+	_, err = setManagedFields(ctx, r, t.Name, taken.uid, taken.version, taken.before)
+	if err != nil && !apierrors.IsConflict(err) && !apierrors.IsNotFound(err) && !isReplaced(err) {
+		return fmt.Errorf("giving back lists of %s: %w", t.Manifest, err)
+	}
+	e.memory.setTaking(keyOf(t.Manifest), nil)
+	return nil
 }
 
 // setManagedFields records whose the fields of an object are. A conflict is an

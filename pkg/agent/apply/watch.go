@@ -36,8 +36,13 @@ type watches struct {
 }
 
 type kindWatch struct {
-	gvk    schema.GroupVersionKind
+	gvk schema.GroupVersionKind
+	// synced is true while the cache shows what there is.
 	synced func() bool
+	// lost is closed when the cluster no longer finds the kind; ended is true once
+	// its informer is gone. Its objects may still be there: a proxy can be wrong.
+	lost  <-chan struct{}
+	ended bool
 }
 
 // Start watches the kinds that every app has and those that the cluster's
@@ -50,7 +55,7 @@ func (e *Engine) Start(ctx context.Context) error {
 	e.watches.mu.Unlock()
 	var synced []toolscache.InformerSynced
 	for _, gvk := range baseKinds() {
-		watch, err := e.watch(gvk) //nolint:contextcheck // a watch lives as long as the connection, not the request
+		watch, err := e.watch(gvk)
 		if err != nil {
 			return err
 		}
@@ -100,7 +105,7 @@ func (e *Engine) resume(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("looking for %s, of which apps had objects: %w", gvk, err)
 		}
-		if _, err := e.watch(mapping.GroupVersionKind); err != nil { //nolint:contextcheck // a watch lives as long as the connection, not the request
+		if _, err := e.watch(mapping.GroupVersionKind); err != nil {
 			return err
 		}
 	}
@@ -122,7 +127,7 @@ func (e *Engine) resumed() bool {
 func (e *Engine) watch(gvk schema.GroupVersionKind) (kindWatch, error) {
 	e.watches.mu.Lock()
 	defer e.watches.mu.Unlock()
-	if watch, ok := e.watches.kinds[gvk.GroupKind()]; ok {
+	if watch, ok := e.watches.kinds[gvk.GroupKind()]; ok && !watch.ended {
 		return watch, nil
 	}
 	ctx, object := e.watches.life, watched(gvk)
@@ -131,24 +136,45 @@ func (e *Engine) watch(gvk schema.GroupVersionKind) (kindWatch, error) {
 			return kindWatch{}, fmt.Errorf("indexing %s by app: %w", gvk, err)
 		}
 	}
-	informer, err := e.cache.GetInformer(ctx, object, cache.BlockUntilSynced(false))
+	started, err := e.cache.GetInformer(ctx, object, cache.BlockUntilSynced(false))
 	if err != nil {
 		return kindWatch{}, fmt.Errorf("starting the informer of %s: %w", gvk, err)
 	}
-	registration, err := informer.AddEventHandler(e.events)
+	registration, err := started.AddEventHandler(e.events)
 	if err != nil {
 		return kindWatch{}, fmt.Errorf("watching %s: %w", gvk, err)
 	}
 	watch := kindWatch{gvk: gvk, synced: registration.HasSynced}
+	if i, ok := started.(*informer); ok && !isRendered(gvk) {
+		watch.lost = i.lost
+		watch.synced = func() bool { return registration.HasSynced() && !closed(i.lost) }
+	}
 	e.watches.kinds[gvk.GroupKind()] = watch
 	if !slices.Contains(baseKinds(), gvk) {
-		go func() {
-			if toolscache.WaitForCacheSync(ctx.Done(), watch.synced) {
-				e.onSync()
-			}
-		}()
+		go e.keepWatching(ctx, watch)
 	}
 	return watch, nil
+}
+
+func closed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}
+
+// stillLost is true for a kind that the cluster did not find any more and does not
+// serve now.
+func (e *Engine) stillLost(kind schema.GroupKind) (bool, error) {
+	e.watches.mu.Lock()
+	ended := e.watches.kinds[kind].ended
+	e.watches.mu.Unlock()
+	if !ended {
+		return false, nil
+	}
+	return e.gone(kind)
 }
 
 // watching are the kinds that are watched, sorted; only those whose cache shows
@@ -186,9 +212,13 @@ func (e *Engine) prepare(ctx context.Context, manifests []manifest.Manifest) (Ch
 	}
 	e.watches.mu.Unlock()
 	for _, m := range missing {
+		lost, err := e.stillLost(m.GVK.GroupKind())
+		if err != nil {
+			return Change{}, false, fmt.Errorf("looking for %s: %w", m.GVK, classify(err))
+		}
 		mapping, err := e.mapper.RESTMapping(m.GVK.GroupKind(), m.GVK.Version)
 		switch {
-		case meta.IsNoMatchError(err):
+		case lost, meta.IsNoMatchError(err):
 			return refused(m, v1.ReasonKindMissing, "the member does not serve %s: install it there, or remove the object from spec.manifests", m.GVK), false, nil
 		case err != nil:
 			return Change{}, false, fmt.Errorf("finding the resource of %s: %w", m.GVK, classify(err))
@@ -198,7 +228,7 @@ func (e *Engine) prepare(ctx context.Context, manifests []manifest.Manifest) (Ch
 		if err := e.recordKind(ctx, m.GVK); err != nil {
 			return Change{}, false, err
 		}
-		watch, err := e.watch(m.GVK) //nolint:contextcheck // a watch lives as long as the connection, not the request
+		watch, err := e.watch(m.GVK)
 		if err != nil {
 			return Change{}, false, err
 		}

@@ -78,21 +78,21 @@ func (s *search) value(value any, n tree, elementLost bool) {
 		s.empty(0, n, elementLost)
 	default:
 		if !n.itself() {
-			s.found()
+			s.found(elementLost)
 		}
 	}
 }
 
 func (s *search) empty(length int, n tree, elementLost bool) {
 	if length == 0 && n == nil && elementLost {
-		s.found()
+		s.found(elementLost)
 	}
 }
 
 func (s *search) list(items []any, n tree, elementLost bool) {
 	if n == nil && !named(items) {
 		if len(items) > 0 {
-			s.found()
+			s.found(elementLost)
 		}
 		return
 	}
@@ -122,4 +122,8 @@ func named(items []any) bool {
 	return !slices.ContainsFunc(items, func(item any) bool { return name(item) == "" })
 }
 
-func (s *search) found() { s.lost = append(s.lost, pathOf(s.at)) }
+func (s *search) found(elementLost bool) {
+	p := pathOf(s.at)
+	p.elementLost = elementLost
+	s.lost = append(s.lost, p)
+}

@@ -136,6 +136,25 @@ func TestLost(t *testing.T) {
 	}
 }
 
+// A field of an element that we have is lost to somebody; one of an element that
+// we have nothing of is new, or gone with it.
+func TestElementLost(t *testing.T) {
+	const tree = `{"f:ports":{"k:{\"port\":53,\"protocol\":\"UDP\"}":{".":{},"f:port":{},"f:protocol":{}}},
+		"f:containers":{"k:{\"name\":\"web\"}":{".":{},"f:name":{}}}}`
+	manifest := `{"ports":[{"port":53,"protocol":"TCP"}],"containers":[{"name":"web","image":"web"},{"name":"log","image":"log"}],"replicas":1}`
+	got := map[string]bool{}
+	for _, p := range mustLost(t, manifest, tree) {
+		got[p.String()] = p.ElementLost()
+	}
+	want := map[string]bool{
+		"/ports/0/port": true, "/ports/0/protocol": true, "/containers/web/image": false,
+		"/containers/log/name": true, "/containers/log/image": true, "/replicas": false,
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
 func TestLostRefuses(t *testing.T) {
 	for _, tt := range []struct{ reason, manifest, tree string }{
 		{"a manifest is JSON", "{", ""},

@@ -11,7 +11,13 @@ import (
 type Path struct {
 	steps []step
 	text  string
+	// elementLost is true below an element of a list that the tree does not have.
+	elementLost bool
 }
+
+// ElementLost is true for a lost path below an element of a list of which nothing
+// is ours: it is new in the manifest, or somebody has taken it out.
+func (p Path) ElementLost() bool { return p.elementLost }
 
 // step leads from a map to a field, or from a list to an element.
 type step struct {

@@ -122,6 +122,7 @@ func (c *Controller) serve(ctx context.Context, member string, session Session) 
 		Events:     c.memberEvents(member),
 		OnSync:     func() { c.enqueuePlaced(ctx, member, c.queue) },
 		Unanswered: &c.reconciler.unanswered,
+		Held:       c.reconciler.Guard.Held,
 	})
 	slow := time.AfterFunc(unreadableAfter, func() { c.explainUnreadable(member) })
 	err := engine.Start(logf.IntoContext(ctx, log))

@@ -63,6 +63,11 @@ func validateContainers(path *field.Path, app *v1.MyApp) field.ErrorList {
 	containers, ports := map[string]bool{app.Name: true}, map[string]bool{}
 	visit := func(path *field.Path, list []v1.Port) {
 		for i, p := range list {
+			if slices.ContainsFunc(list[:i], func(before v1.Port) bool {
+				return before.ContainerPort == p.ContainerPort && protocol(before.Protocol) == protocol(p.Protocol)
+			}) {
+				errs = append(errs, invalid(path.Index(i), fmt.Sprintf("the container lists port %d/%s twice: remove one", p.ContainerPort, protocol(p.Protocol))))
+			}
 			if p.Name != "" && ports[p.Name] {
 				errs = append(errs, field.Invalid(path.Index(i).Child("name"), p.Name, "another port of the pod has this name, and a Service or probe could mean either: give each port of the app and its sidecars a name of its own"))
 			}

@@ -113,6 +113,7 @@ func TestValidateRefuses(t *testing.T) {
 		{"image: web\npodTemplate: {spec: {containers: [{name: web, volumeMounts: [{}]}]}}", "spec.podTemplate", "needs a mountPath"},
 		{"image: web\npodTemplate: {spec: {containers: [{name: web, volumeMounts: [{name: v, mountPath: /v}]}]}}", "spec.podTemplate", `no volume "v"`},
 		{"image: web\npodTemplate: {spec: {containers: [{name: web, env: [{name: A, valueFrom: {}}]}]}}", "spec.podTemplate", "A has 0 sources"},
+		{"image: web\nsidecars: [{name: s, image: s, ports: [{containerPort: 80}, {containerPort: 80, protocol: TCP}]}]", "spec.sidecars[0].ports[1]", "80/TCP"},
 		{"image: web\nsidecars: [{name: s, image: s, env: [{name: A, valueFrom: {}}]}]", "spec.sidecars[0].env[0]", "A has 0 sources"},
 		{"image: web\nsidecars: [{name: s, image: s, env: [{name: A, value: b, valueFrom: {fieldRef: {fieldPath: metadata.name}}}]}]", "spec.sidecars[0].env[0]", "a value and a valueFrom"},
 		{"image: web\nsidecars: [{name: s, image: s, env: [{name: A, valueFrom: {secretKeyRef: {name: s}}}]}]", "spec.sidecars[0].env[0]", "the key in it"},

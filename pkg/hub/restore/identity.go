@@ -7,6 +7,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	v1 "github.com/example/myapp-hub/api/v1"
+	"github.com/example/myapp-hub/pkg/manifest"
 )
 
 // ConfigMap is the name of the ConfigMap with the hub's identity, in the hub's
@@ -38,8 +39,8 @@ func parse(c *corev1.ConfigMap) (identity, error) {
 	id := identity{cluster: c.Data[keyCluster], held: c.Data[keyHeld], release: c.Annotations[v1.AnnotationRelease] == "true"}
 	if text := c.Data[keyEpoch]; text != "" {
 		epoch, err := strconv.ParseInt(text, 10, 64)
-		if err != nil || epoch < 0 {
-			return id, fmt.Errorf("ConfigMap %s/%s has the %s %q, which is not a number: restore it from a backup", c.Namespace, c.Name, keyEpoch, text)
+		if err != nil || epoch < 0 || epoch > manifest.MaxEpoch {
+			return id, fmt.Errorf("ConfigMap %s/%s has the %s %q, which is not a number of releases: restore it from a backup", c.Namespace, c.Name, keyEpoch, text)
 		}
 		id.epoch = epoch
 	}

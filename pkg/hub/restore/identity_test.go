@@ -32,6 +32,7 @@ func TestParse(t *testing.T) {
 		{"only the word true releases", map[string]string{"held": "why"}, map[string]string{v1.AnnotationRelease: "yes"}, identity{held: "why"}, false},
 		{"an epoch that is no number", map[string]string{"epoch": "x"}, nil, identity{}, true},
 		{"an epoch that cannot be", map[string]string{"epoch": "-1"}, nil, identity{}, true},
+		{"one that nobody released so often", map[string]string{"epoch": "9223372036854775807"}, nil, identity{}, true},
 	} {
 		got, err := parse(configMap(tt.data, tt.annotations))
 		if (err != nil) != tt.fails || !tt.fails && got != tt.want {
