@@ -3,7 +3,9 @@ package v1
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"strings"
 	"time"
+	"unicode"
 
 	"k8s.io/apimachinery/pkg/types"
 )
@@ -85,4 +87,13 @@ func MailboxNamespace(member string) string { return MailboxPrefix + member }
 func WorkName(namespace, name string, uid types.UID) string {
 	sum := sha256.Sum256([]byte(namespace + "/" + name + "/" + string(uid)))
 	return name + "-" + hex.EncodeToString(sum[:5])
+}
+
+// GivenUp are the members that a deleted app does not wait for, because its
+// annotation names them.
+func GivenUp(app *MyApp) []string {
+	if app.DeletionTimestamp == nil {
+		return nil
+	}
+	return strings.FieldsFunc(app.Annotations[AnnotationForceRemove], func(r rune) bool { return r == ',' || unicode.IsSpace(r) })
 }

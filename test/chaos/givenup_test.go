@@ -21,8 +21,8 @@ import (
 // of it; on the member nothing changes before an agent carries that out.
 func TestGivenUpPullMember(t *testing.T) {
 	shareMachine(t)
-	f := fleet.Start(t, fleet.Pull("pull-1"), labelled("pull-1"))
-	w := newWorld(t, f, seed(t), "pull-1")
+	f := fleet.Start(t, fleet.Push("push-1"), fleet.Pull("pull-1"), labelled("push-1"), labelled("pull-1"))
+	w := newWorld(t, f, seed(t), "push-1", "pull-1")
 	hub := f.Cluster(fleet.HubName).Client()
 	giveUp := func(name string) {
 		expect.Edit(t, f, key(name), func(a *v1.MyApp) { metav1.SetMetaDataAnnotation(&a.ObjectMeta, v1.AnnotationForceRemove, "pull-1") })

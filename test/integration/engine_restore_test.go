@@ -1,6 +1,8 @@
 package integration
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"testing"
 
@@ -11,6 +13,7 @@ import (
 	"github.com/example/myapp-hub/pkg/agent/apply"
 	"github.com/example/myapp-hub/pkg/hub/render"
 	"github.com/example/myapp-hub/pkg/manifest"
+	"github.com/example/myapp-hub/test/fleet/fleet"
 )
 
 // The order of a hub that is older than what it has written is not carried out:
@@ -123,37 +126,41 @@ func TestHoldStopsAPass(t *testing.T) {
 	allowed := 1
 	e.held = func() (string, bool) {
 		allowed--
-		return "the hub holds", allowed < 0
+		return "it was restored", allowed < 0
 	}
-	hold := func(change apply.Change) {
+	// stopped carries manifests out until the hold ends the pass.
+	stopped := func(manifests []manifest.Manifest) apply.ChangeSet {
 		t.Helper()
-		if change.Action != apply.Refused || change.Reason != v1.ReasonHubRestored {
-			t.Errorf("%+v; want it refused as %s", change, v1.ReasonHubRestored)
+		set, err := e.engine.Apply(t.Context(), e.owner, manifests, e.policies, e.observe())
+		if !errors.Is(err, apply.ErrHeld) {
+			t.Fatalf("%+v, %v; want the pass ended by the hold", set, err)
 		}
-		says(t, change.Message, "the hub holds")
+		says(t, err.Error(), "it was restored")
+		return set
 	}
 	manifests := e.render()
 	mark := e.c.AuditMark()
-	set := e.pass(manifests)
-	if len(set.Changes) != 2 || set.Changes[0].Action != apply.Created {
-		t.Fatalf("%+v; want the first object created and the second refused", set)
+	if set := stopped(manifests); len(set.Changes) != 1 || set.Changes[0].Action != apply.Created {
+		t.Fatalf("%+v; want the first object created", set)
 	}
-	hold(set.Changes[1])
 	e.asks(mark, "get namespaces", "patch services")
 
 	e.held = nil
 	e.settle(manifests)
-	e.held = func() (string, bool) { return "the hub holds", true }
+	e.held = func() (string, bool) { return "it was restored", true }
 	before := e.live(only(t, manifests, "Deployment"))
 	e.edit(only(t, manifests, "Service"), `[{"op":"replace","path":"/spec/ports/0/targetPort","value":9}]`)
-	hold(e.noticed(manifests))
-	set = e.pass(e.render(withoutService))
-	hold(set.Changes[len(set.Changes)-1])
-	removal, err := e.engine.Remove(t.Context(), e.owner, v1.DeletionDelete)
-	if err != nil || removal.Done || removal.Refused == nil {
-		t.Fatalf("removal %+v, %v; want it refused", removal, err)
+	fleet.Eventually(t, soon, "the drift to be noticed", func(ctx context.Context) error {
+		set, err := e.engine.Apply(ctx, e.owner, manifests, e.policies, e.observe())
+		if !errors.Is(err, apply.ErrHeld) {
+			return fmt.Errorf("%+v, %w", set, err)
+		}
+		return nil
+	})
+	stopped(e.render(withoutService))
+	if removal, err := e.engine.Remove(t.Context(), e.owner, v1.DeletionDelete); !errors.Is(err, apply.ErrHeld) {
+		t.Fatalf("removal %+v, %v; want it ended by the hold", removal, err)
 	}
-	hold(*removal.Refused)
 	e.untouched(before, only(t, manifests, "Deployment"))
 	e.held = nil
 	if change := e.noticed(manifests); change.Action != apply.Corrected {

@@ -151,11 +151,30 @@ func (w *world) asNew(ctx context.Context, l *life) error {
 				errs = append(errs, fmt.Errorf("%s: %w", m, err))
 			}
 		}
+		if m.GVK.Kind == "Widget" {
+			dropEmptyLists(made)
+			dropEmptyLists(changed)
+		}
 		if diff := cmp.Diff(made, changed); diff != "" {
 			errs = append(errs, fmt.Errorf("%s (-made anew +changed):\n%s", m, diff))
 		}
 	}
 	return errors.Join(errors.Join(errs...), w.engine.remove(ctx, &fresh))
+}
+
+// dropEmptyLists takes out the lists that an apply leaves empty when their last
+// element goes and the list itself is no longer said.
+func dropEmptyLists(o obj) {
+	for k, v := range o {
+		switch v := v.(type) {
+		case obj:
+			dropEmptyLists(v)
+		case list:
+			if len(v) == 0 {
+				delete(o, k)
+			}
+		}
+	}
 }
 
 func (v *version) ignoresReplicas() bool {

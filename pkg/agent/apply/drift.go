@@ -195,20 +195,23 @@ func (e *Engine) drifted(ctx context.Context, t target, known *metav1.ObjectMeta
 	return change, nil
 }
 
-// lasting is the reason of a refusal that neither waiting for a deletion ends nor
-// the end of a hold.
+// lasting is the reason of a refusal that waiting for a deletion does not end.
 func lasting(err error) (reason string, ok bool) {
 	var refusal *RefusedError
-	if !errors.As(err, &refusal) || refusal.Reason == v1.ReasonTerminating || refusal.Reason == v1.ReasonHubRestored {
+	if !errors.As(err, &refusal) || refusal.Reason == v1.ReasonTerminating {
 		return "", false
 	}
 	return refusal.Reason, true
 }
 
-// describeDrift says by a live read what was changed and by whom. The same state
-// of an object is looked at only once.
+// describeDrift says by a live read what was changed and by whom. The same fields
+// of the same state of an object are looked at only once.
 func (e *Engine) describeDrift(ctx context.Context, t target, known *metav1.ObjectMeta, lost []fields.Path) (found, error) {
-	if f, ok := e.memory.described(t.Manifest, known.ResourceVersion); ok {
+	state := known.ResourceVersion
+	for _, path := range lost {
+		state += " " + path.String()
+	}
+	if f, ok := e.memory.described(t.Manifest, state); ok {
 		return f, nil
 	}
 	r, err := e.whole(t.GVK, t.Namespace)
@@ -225,7 +228,7 @@ func (e *Engine) describeDrift(ctx context.Context, t target, known *metav1.Obje
 			return found{}, err
 		}
 	}
-	e.memory.setDescribed(t.Manifest, known.ResourceVersion, f)
+	e.memory.setDescribed(t.Manifest, state, f)
 	return f, nil
 }
 

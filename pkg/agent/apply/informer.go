@@ -6,6 +6,7 @@ import (
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/wait"
 	toolscache "k8s.io/client-go/tools/cache"
@@ -35,29 +36,45 @@ func (i *informer) SetWatchErrorHandlerWithContext(next toolscache.WatchErrorHan
 	})
 }
 
-// keepWatching says when the first list of a kind was read, and ends the watch when
-// the cluster no longer finds the kind: who needs it next begins anew.
+// keepWatching says when the first list of a kind was read. When the cluster no
+// longer finds the kind it ends the watch, and begins it anew once that is served
+// again, until when apps that have such objects are told so.
 func (e *Engine) keepWatching(ctx context.Context, watch kindWatch) {
 	begun := func() bool { return watch.synced() || closed(watch.lost) }
-	if toolscache.WaitForCacheSync(ctx.Done(), begun) {
+	toolscache.WaitForCacheSync(ctx.Done(), begun)
+	listed := watch.synced()
+	if listed {
+		watch.failures = 0
 		e.onSync()
 	}
 	select {
 	case <-ctx.Done():
 	case <-watch.lost:
 		e.unwatch(ctx, watch)
-		e.onSync()
+		if listed {
+			e.onSync()
+		}
 		e.watchAgain(ctx, watch)
 	}
 }
 
-// watchAgain begins the watch anew of a kind that the cluster serves all the same:
-// objects that no app wants any more are found by it alone.
+// watchAgain looks for a kind that was lost, less and less often, and watches the
+// version in which the cluster serves it.
 func (e *Engine) watchAgain(ctx context.Context, watch kindWatch) {
-	_ = wait.PollUntilContextCancel(ctx, retryUnwatched, false, func(context.Context) (bool, error) {
-		gone, err := e.gone(watch.gvk.GroupKind())
-		if err == nil && !gone {
-			_, err = e.watch(watch.gvk)
+	const doublings = 4
+	lost, first := watch.gvk, min(watch.failures, doublings)
+	backoff := wait.Backoff{Duration: retryUnwatched << first, Factor: 2, Steps: doublings - first}
+	_ = backoff.DelayFunc().Until(ctx, false, false, func(context.Context) (bool, error) {
+		mapper, err := e.discover()
+		if err != nil {
+			return false, nil //nolint:nilerr // it is tried again
+		}
+		mapping, err := mapper.RESTMapping(lost.GroupKind(), lost.Version)
+		if meta.IsNoMatchError(err) {
+			mapping, err = mapper.RESTMapping(lost.GroupKind())
+		}
+		if err == nil {
+			err = e.watchAnew(mapping.GroupVersionKind, watch.failures+1)
 		}
 		return err == nil, nil
 	})

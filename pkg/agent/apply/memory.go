@@ -239,18 +239,18 @@ func (m *memory) setBaseline(applied manifest.Manifest, b baseline) {
 	m.baseline[keyOf(applied)] = b
 }
 
-// described is what was found in that version of the object.
-func (m *memory) described(applied manifest.Manifest, version string) (found, bool) {
+// described is what was found in that state of the object.
+func (m *memory) described(applied manifest.Manifest, state string) (found, bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	f, ok := m.drift[keyOf(applied)]
-	return f, ok && f.version == applied.Hash+"@"+version
+	return f, ok && f.version == applied.Hash+"@"+state
 }
 
-func (m *memory) setDescribed(applied manifest.Manifest, version string, f found) {
+func (m *memory) setDescribed(applied manifest.Manifest, state string, f found) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	f.version = applied.Hash + "@" + version
+	f.version = applied.Hash + "@" + state
 	m.drift[keyOf(applied)] = f
 }
 

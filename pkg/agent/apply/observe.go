@@ -195,7 +195,11 @@ func CacheOptions(hubID, member string) cache.Options {
 	if hubID != "" {
 		set[v1.LabelHubID] = hubID
 	}
-	return cache.Options{DefaultLabelSelector: labels.SelectorFromSet(set), DefaultTransform: slim, NewInformer: newInformer}
+	return cache.Options{
+		DefaultLabelSelector: labels.SelectorFromSet(set), DefaultTransform: slim, NewInformer: newInformer,
+		// Reading a kind that is not watched any more must not begin a watch, and wait for it.
+		ReaderFailOnMissingInformer: true,
+	}
 }
 
 // slim keeps what the engine and health read of an object. It may see an object

@@ -66,9 +66,6 @@ func (e *Engine) Remove(ctx context.Context, owner Owner, policy v1.DeletionPoli
 		for i := range l.objects {
 			key := objectKey{l.gvk.GroupKind(), types.NamespacedName{Namespace: owner.Namespace, Name: l.objects[i].Name}}
 			if err := e.removeOne(ctx, l.client, owner, &l.objects[i], policy); err != nil {
-				if change, held := heldBack(l.name(i), err); held {
-					return Removal{Refused: &change, Retry: retryRejected}, nil
-				}
 				return Removal{}, fmt.Errorf("removing %s: %w", key, err)
 			}
 			e.memory.removed(key)

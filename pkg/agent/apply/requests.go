@@ -87,25 +87,18 @@ func dryRun(ctx context.Context, r dynamic.ResourceInterface, name string, raw [
 	return result, classify(err)
 }
 
-// mayWrite is the refusal to write while the hub holds. A hold can begin in the
-// middle of a pass.
+// ErrHeld ends a pass in whose middle the hub was found to be restored.
+var ErrHeld = errors.New("the hub holds: nothing is written")
+
+// mayWrite is ErrHeld while the hub holds.
 func (e *Engine) mayWrite() error {
 	if e.held == nil {
 		return nil
 	}
 	if message, held := e.held(); held {
-		return &RefusedError{Reason: v1.ReasonHubRestored, Err: errors.New(message)}
+		return fmt.Errorf("%w: %s", ErrHeld, message)
 	}
 	return nil
-}
-
-// heldBack is the refusal to remove an object while the hub holds.
-func heldBack(object string, err error) (Change, bool) {
-	var refusal *RefusedError
-	if !errors.As(err, &refusal) || refusal.Reason != v1.ReasonHubRestored {
-		return Change{}, false
-	}
-	return Change{Object: object, Action: Refused, Reason: refusal.Reason, Message: Shorten(object + ": " + err.Error())}, true
 }
 
 // deleteLive deletes exactly the object that was read. A conflict is an error:

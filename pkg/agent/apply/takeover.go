@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/metadata"
@@ -57,11 +56,13 @@ func (e *Engine) takeOver(ctx context.Context, t target, known *metav1.ObjectMet
 	if err := e.mayWrite(); err != nil {
 		return err
 	}
-	ours, err := setManagedFields(ctx, r, t.Name, known.UID, live.GetResourceVersion(), taken)
+	// Remembered first: the answer may be lost.
+	e.memory.setTaking(keyOf(t.Manifest), &taking{uid: known.UID, taken: taken, before: before})
+	written, err := setManagedFields(ctx, r, t.Name, known.UID, live.GetResourceVersion(), taken)
 	if err != nil {
 		return fmt.Errorf("taking over lists of %s: %w", t.Manifest, err)
 	}
-	e.memory.setTaking(keyOf(t.Manifest), &taking{uid: known.UID, version: ours.ResourceVersion, before: before})
+	e.memory.setTaking(keyOf(t.Manifest), &taking{uid: known.UID, taken: written.ManagedFields, before: before})
 	err = e.write(ctx, t.Manifest, sent, true)
 	if err == nil {
 		e.memory.setTaking(keyOf(t.Manifest), nil)
@@ -82,25 +83,32 @@ func (e *Engine) takeOver(ctx context.Context, t target, known *metav1.ObjectMet
 // taking is a takeover whose apply has not succeeded.
 type taking struct {
 	uid types.UID
-	// version is the object's with our record, before is the record as it was.
-	version string
-	before  []metav1.ManagedFieldsEntry
+	// before is the record as it was, taken as it was made.
+	before, taken []metav1.ManagedFieldsEntry
 }
 
-// giveBack puts the record back of a takeover that failed. An object that was
-// written since has no use for it: the apply got through, or the next one will.
+// giveBack puts the record back of a takeover that failed, if it is still the one
+// that was made. It is done while the hub holds, too: it ends what was begun.
 func (e *Engine) giveBack(ctx context.Context, t target) error {
-	taken := e.memory.takingOf(keyOf(t.Manifest))
-	if taken == nil {
+	pending := e.memory.takingOf(keyOf(t.Manifest))
+	if pending == nil {
 		return nil
 	}
 	r, err := e.resource(t.GVK, t.Namespace)
 	if err != nil {
 		return err
 	}
-	_, err = setManagedFields(ctx, r, t.Name, taken.uid, taken.version, taken.before)
-	if err != nil && !apierrors.IsConflict(err) && !apierrors.IsNotFound(err) && !isReplaced(err) {
-		return fmt.Errorf("giving back lists of %s: %w", t.Manifest, err)
+	live, err := get(ctx, r, t.Name)
+	switch {
+	case err != nil:
+		return fmt.Errorf("looking whose the lists of %s are: %w", t.Manifest, classify(err))
+	case live == nil:
+		return nil // If it is there all the same, a later pass sees it.
+	}
+	if live.UID == pending.uid && fields.Equal(fields.Ours(live.ManagedFields, v1.FieldManager), fields.Ours(pending.taken, v1.FieldManager)) {
+		if _, err := setManagedFields(ctx, r, t.Name, live.UID, live.ResourceVersion, fields.GiveBack(live.ManagedFields, pending.taken, pending.before)); err != nil {
+			return fmt.Errorf("giving back lists of %s: %w", t.Manifest, err)
+		}
 	}
 	e.memory.setTaking(keyOf(t.Manifest), nil)
 	return nil

@@ -43,6 +43,8 @@ type kindWatch struct {
 	// its informer is gone. Its objects may still be there: a proxy can be wrong.
 	lost  <-chan struct{}
 	ended bool
+	// failures is how often it was begun without a first list.
+	failures int
 }
 
 // Start watches the kinds that every app has and those that the cluster's
@@ -127,9 +129,22 @@ func (e *Engine) resumed() bool {
 func (e *Engine) watch(gvk schema.GroupVersionKind) (kindWatch, error) {
 	e.watches.mu.Lock()
 	defer e.watches.mu.Unlock()
-	if watch, ok := e.watches.kinds[gvk.GroupKind()]; ok && !watch.ended {
+	if watch, ok := e.watches.kinds[gvk.GroupKind()]; ok {
 		return watch, nil
 	}
+	return e.begin(gvk, 0)
+}
+
+// watchAnew starts the watch of a kind that had ended.
+func (e *Engine) watchAnew(gvk schema.GroupVersionKind, failures int) error {
+	e.watches.mu.Lock()
+	defer e.watches.mu.Unlock()
+	_, err := e.begin(gvk, failures)
+	return err
+}
+
+// begin starts a watch; the caller holds the lock.
+func (e *Engine) begin(gvk schema.GroupVersionKind, failures int) (kindWatch, error) {
 	ctx, object := e.watches.life, watched(gvk)
 	for index, label := range map[string]string{indexAppUID: v1.LabelAppUID, indexAppName: v1.LabelApp} {
 		if err := e.cache.IndexField(ctx, object, index, byLabel(label)); err != nil {
@@ -144,7 +159,7 @@ func (e *Engine) watch(gvk schema.GroupVersionKind) (kindWatch, error) {
 	if err != nil {
 		return kindWatch{}, fmt.Errorf("watching %s: %w", gvk, err)
 	}
-	watch := kindWatch{gvk: gvk, synced: registration.HasSynced}
+	watch := kindWatch{gvk: gvk, synced: registration.HasSynced, failures: failures}
 	if i, ok := started.(*informer); ok && !isRendered(gvk) {
 		watch.lost = i.lost
 		watch.synced = func() bool { return registration.HasSynced() && !closed(i.lost) }
@@ -163,18 +178,6 @@ func closed(c <-chan struct{}) bool {
 	default:
 		return false
 	}
-}
-
-// stillLost is true for a kind that the cluster did not find any more and does not
-// serve now.
-func (e *Engine) stillLost(kind schema.GroupKind) (bool, error) {
-	e.watches.mu.Lock()
-	ended := e.watches.kinds[kind].ended
-	e.watches.mu.Unlock()
-	if !ended {
-		return false, nil
-	}
-	return e.gone(kind)
 }
 
 // watching are the kinds that are watched, sorted; only those whose cache shows
@@ -212,13 +215,9 @@ func (e *Engine) prepare(ctx context.Context, manifests []manifest.Manifest) (Ch
 	}
 	e.watches.mu.Unlock()
 	for _, m := range missing {
-		lost, err := e.stillLost(m.GVK.GroupKind())
-		if err != nil {
-			return Change{}, false, fmt.Errorf("looking for %s: %w", m.GVK, classify(err))
-		}
 		mapping, err := e.mapper.RESTMapping(m.GVK.GroupKind(), m.GVK.Version)
 		switch {
-		case lost, meta.IsNoMatchError(err):
+		case meta.IsNoMatchError(err):
 			return refused(m, v1.ReasonKindMissing, "the member does not serve %s: install it there, or remove the object from spec.manifests", m.GVK), false, nil
 		case err != nil:
 			return Change{}, false, fmt.Errorf("finding the resource of %s: %w", m.GVK, classify(err))
@@ -231,6 +230,9 @@ func (e *Engine) prepare(ctx context.Context, manifests []manifest.Manifest) (Ch
 		watch, err := e.watch(m.GVK)
 		if err != nil {
 			return Change{}, false, err
+		}
+		if watch.ended {
+			return refused(m, v1.ReasonKindMissing, "the member no longer serves %s: install it there again, or remove the object from spec.manifests", m.GVK), false, nil
 		}
 		if !watch.synced() {
 			change := refused(m, v1.ReasonUnreadable, "waiting for the first list of %s objects; if it stays so, check that they may be listed and watched there", m.GVK.Kind)

@@ -3,6 +3,7 @@ package fields
 import (
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -41,6 +42,37 @@ func TakeOver(entries []metav1.ManagedFieldsEntry, manager string, paths []Path)
 	}
 	taken, err = r.entries()
 	return taken, changed, err
+}
+
+// GiveBack are the entries that an object has now, with those as before in place of
+// those that were taken. What was written since, by whomever, stays.
+func GiveBack(now, taken, before []metav1.ManagedFieldsEntry) []metav1.ManagedFieldsEntry {
+	sameManager := func(a, b metav1.ManagedFieldsEntry) bool {
+		return a.Manager == b.Manager && a.Operation == b.Operation && a.APIVersion == b.APIVersion && a.Subresource == b.Subresource
+	}
+	sameFields := func(a, b metav1.ManagedFieldsEntry) bool {
+		return sameManager(a, b) && a.FieldsV1 != nil && b.FieldsV1 != nil && Equal(a.FieldsV1.GetRawString(), b.FieldsV1.GetRawString())
+	}
+	given := slices.DeleteFunc(slices.Clone(now), func(e metav1.ManagedFieldsEntry) bool {
+		return slices.ContainsFunc(taken, func(t metav1.ManagedFieldsEntry) bool { return sameFields(e, t) })
+	})
+	written := slices.Clone(given)
+	for _, e := range before {
+		if !slices.ContainsFunc(written, func(w metav1.ManagedFieldsEntry) bool { return sameManager(w, e) }) {
+			given = append(given, e)
+		}
+	}
+	return given
+}
+
+// Equal is true for two texts of one tree: an API server writes it in its own order.
+func Equal(a, b string) bool {
+	if a == b {
+		return true
+	}
+	treeA, errA := parse(a)
+	treeB, errB := parse(b)
+	return errA == nil && errB == nil && reflect.DeepEqual(treeA, treeB)
 }
 
 // record are entries with their trees.

@@ -169,3 +169,30 @@ func allPaths(t *rapid.T, entries []metav1.ManagedFieldsEntry) map[string]bool {
 	}
 	return paths
 }
+
+// What was written after a takeover stays when it is given back.
+func TestGiveBack(t *testing.T) {
+	entry := func(manager, subresource, tree string) metav1.ManagedFieldsEntry {
+		return metav1.ManagedFieldsEntry{
+			Manager: manager, Operation: metav1.ManagedFieldsOperationApply, APIVersion: "v1", Subresource: subresource,
+			FieldsType: "FieldsV1", FieldsV1: metav1.NewFieldsV1(tree),
+		}
+	}
+	us, taken, them := entry("us", "", `{"f:a":{}}`), entry("us", "", `{"f:a":{},"f:b":{}}`), entry("them", "", `{"f:b":{}}`)
+	status, later := entry("status", "status", `{"f:s":{}}`), entry("status", "status", `{"f:s":{},"f:t":{}}`)
+	other, newer := entry("other", "", `{"f:c":{}}`), entry("us", "", `{"f:d":{}}`)
+	for _, tt := range []struct {
+		reason    string
+		now, want []metav1.ManagedFieldsEntry
+	}{
+		{"nothing since", []metav1.ManagedFieldsEntry{taken, status}, []metav1.ManagedFieldsEntry{us, them, status}},
+		{"a status", []metav1.ManagedFieldsEntry{taken, later}, []metav1.ManagedFieldsEntry{later, us, them}},
+		{"somebody new", []metav1.ManagedFieldsEntry{taken, status, other}, []metav1.ManagedFieldsEntry{other, us, them, status}},
+		{"an apply of our own", []metav1.ManagedFieldsEntry{newer, status}, []metav1.ManagedFieldsEntry{newer, them, status}},
+	} {
+		got := GiveBack(tt.now, []metav1.ManagedFieldsEntry{taken, status}, []metav1.ManagedFieldsEntry{us, them, status})
+		if diff := cmp.Diff(tt.want, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", tt.reason, diff)
+		}
+	}
+}

@@ -47,7 +47,10 @@ func (r *Reconciler) commit(ctx context.Context, s *snapshot, d decision) (recon
 	}
 	logForced(ctx, s, d)
 	r.forgetDropped(s, d)
-	return reconcile.Result{}, r.pruneRevisions(ctx, s, d)
+	if err := r.pruneRevisions(ctx, s, d); err != nil {
+		return reconcile.Result{}, err
+	}
+	return reconcile.Result{RequeueAfter: s.wake()}, nil
 }
 
 // stale is the result of a write that failed. After a conflict, or when the object
@@ -70,13 +73,13 @@ func (r *Reconciler) hold(ctx context.Context, app *v1.MyApp) error {
 
 // release removes the finalizer once no member has the app.
 func (r *Reconciler) release(ctx context.Context, s *snapshot, d decision) error {
+	logForced(ctx, s, d) // before the answer to the last write can be lost
 	app := s.app.DeepCopy()
 	if controllerutil.ContainsFinalizer(app, v1.Finalizer) {
 		if err := r.patchFinalizers(ctx, app, func() { controllerutil.RemoveFinalizer(app, v1.Finalizer) }); err != nil {
 			return err // The next pass needs the reports.
 		}
 	}
-	logForced(ctx, s, d)
 	r.Reports.Forget(app.UID)
 	r.own.Forget(app.UID)
 	return nil

@@ -3,7 +3,6 @@ package app
 import (
 	"bytes"
 	"slices"
-	"strings"
 
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -119,18 +118,10 @@ func specReplicas(spec *v1.MyAppSpec) int32 {
 // the app is to leave: afterwards nobody would take back the order to have it.
 func forceRemoved(s *snapshot) map[string]bool {
 	members := map[string]bool{}
-	for _, name := range givenUp(s.app) {
+	for _, name := range v1.GivenUp(s.app) {
 		members[name] = !s.ordered[name]
 	}
 	return members
-}
-
-// givenUp are the members that the annotation names on an app that is being deleted.
-func givenUp(app *v1.MyApp) []string {
-	if app.DeletionTimestamp == nil {
-		return nil
-	}
-	return strings.FieldsFunc(app.Annotations[v1.AnnotationForceRemove], func(r rune) bool { return r == ',' || r == ' ' })
 }
 
 func clusters(rows []v1.PlacementRow) []string {

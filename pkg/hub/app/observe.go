@@ -3,13 +3,16 @@ package app
 import (
 	"context"
 	"fmt"
+	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v1 "github.com/example/myapp-hub/api/v1"
+	"github.com/example/myapp-hub/pkg/agent/apply"
 	"github.com/example/myapp-hub/pkg/hub/aggregate"
 	"github.com/example/myapp-hub/pkg/hub/placement"
 	"github.com/example/myapp-hub/pkg/hub/render"
@@ -17,6 +20,9 @@ import (
 
 // indexRevisionOwner is the index of ControllerRevisions by the UID of their app.
 const indexRevisionOwner = "appUID"
+
+// mailboxRecheck is when to look again at the mailbox of a member that was given up.
+const mailboxRecheck = 2 * time.Second
 
 // snapshot is all that a pass decides from. Nothing in it may be changed.
 type snapshot struct {
@@ -51,13 +57,12 @@ func (r *Reconciler) observe(ctx context.Context, key types.NamespacedName) (*sn
 		app: app, held: r.held(), invalid: r.specs.problems(app), reports: r.Reports.Of(app.UID),
 		clusters: map[string]render.Cluster{}, reach: map[string]aggregate.Member{}, ordered: map[string]bool{},
 	}
-	for _, member := range givenUp(app) {
-		work := &v1.Work{}
-		err := r.Client.Get(ctx, types.NamespacedName{Namespace: v1.MailboxNamespace(member), Name: v1.WorkName(app.Namespace, app.Name, app.UID)}, work)
-		if client.IgnoreNotFound(err) != nil {
-			return nil, fmt.Errorf("reading the Work of %s for %s: %w", key, member, err)
+	for _, member := range v1.GivenUp(app) {
+		ordered, err := r.ordered(ctx, app, member)
+		if err != nil {
+			return nil, err
 		}
-		s.ordered[member] = err == nil && work.Spec.State != v1.WorkRemoved
+		s.ordered[member] = ordered
 	}
 
 	var members v1.MemberClusterList
@@ -83,6 +88,33 @@ func (r *Reconciler) observe(ctx context.Context, key types.NamespacedName) (*sn
 	}
 	s.revisions = revisions.Items
 	return s, nil
+}
+
+// ordered is true while a mailbox has the order to run the app. A Work that the
+// cache does not show may be too new for it.
+func (r *Reconciler) ordered(ctx context.Context, app *v1.MyApp, member string) (bool, error) {
+	work := &v1.Work{}
+	key := types.NamespacedName{Namespace: v1.MailboxNamespace(member), Name: v1.WorkName(app.Namespace, app.Name, app.UID)}
+	err := r.Client.Get(ctx, key, work)
+	if apierrors.IsNotFound(err) {
+		ctx, cancel := context.WithTimeout(ctx, apply.RequestTimeout)
+		defer cancel()
+		err = r.Live.Get(ctx, key, work)
+	}
+	if client.IgnoreNotFound(err) != nil {
+		return false, fmt.Errorf("reading Work %s: %w", key, err)
+	}
+	return err == nil && work.Spec.State != v1.WorkRemoved, nil
+}
+
+// wake is when to look at mailboxes again, whose Works bring no pass; zero for never.
+func (s *snapshot) wake() time.Duration {
+	for _, ordered := range s.ordered {
+		if ordered {
+			return mailboxRecheck
+		}
+	}
+	return 0
 }
 
 // deleting is true once the app has been told to leave every member.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -17,7 +16,7 @@ import (
 // leaves a member that was given up.
 func (r *Reconciler) takeBack(ctx context.Context, o order, app types.NamespacedName) (reconcile.Result, error) {
 	switch {
-	case o.app == nil:
+	case o.app == nil, o.row == nil, o.row.State == v1.PlacementStray:
 		return lookAgain(r.sweep(ctx, o.member, app))
 	case abandoned(o):
 		return r.withdraw(ctx, o)
@@ -30,13 +29,7 @@ func (r *Reconciler) takeBack(ctx context.Context, o order, app types.Namespaced
 // longer: its MemberCluster is gone, or in Push mode.
 func abandoned(o order) bool {
 	return o.row != nil && o.row.State == v1.PlacementRemoving &&
-		(o.cluster == nil || o.cluster.Spec.Mode != v1.ModePull) && givenUp(o.app, o.member)
-}
-
-// givenUp is true when the member need not confirm that a deleted app has left it.
-func givenUp(app *v1.MyApp, member string) bool {
-	names := strings.FieldsFunc(app.Annotations[v1.AnnotationForceRemove], func(r rune) bool { return r == ',' || r == ' ' })
-	return app.DeletionTimestamp != nil && slices.Contains(names, member)
+		(o.cluster == nil || o.cluster.Spec.Mode != v1.ModePull) && slices.Contains(v1.GivenUp(o.app), o.member)
 }
 
 // withdraw sees to it that the mailbox of an abandoned member does not order the

@@ -60,9 +60,6 @@ func (r *Reconciler) pull(ctx context.Context, o order) (reconcile.Result, error
 	}
 	switch {
 	case o.row == nil || o.row.State == v1.PlacementStray:
-		if err := r.sweep(ctx, o.member, o.key()); err != nil {
-			return lookAgain(err)
-		}
 		r.reportStray(o, work != nil && work.Status.State != v1.FeedbackRemoved)
 		return reconcile.Result{}, nil
 	case o.row.State == v1.PlacementRemoving:

@@ -248,8 +248,12 @@ func (r *Reconciler) unfinished(o order, state v1.FeedbackState, reason, message
 }
 
 // failed reports an error that will be tried again, and returns it. An app that
-// cannot be rendered is not tried again before something changes.
+// cannot be rendered is not tried again before something changes, nor is one of a
+// pass that a hold has ended: the hold itself brings the pass that reports it.
 func (r *Reconciler) failed(o order, err error) error {
+	if errors.Is(err, apply.ErrHeld) {
+		return nil
+	}
 	var unrenderable *render.Error
 	if errors.As(err, &unrenderable) {
 		r.unfinished(o, v1.FeedbackFailed, unrenderable.Reason, apply.Shorten(unrenderable.Error()))

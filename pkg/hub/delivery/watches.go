@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -223,7 +224,7 @@ func changedDecisions(before, after *v1.MyApp) []string {
 		for _, row := range app.Status.Placements {
 			d := decision{number: row.Decision, generation: app.Status.ObservedGeneration, paused: app.Spec.Paused, going: app.DeletionTimestamp != nil}
 			if row.State == v1.PlacementRemoving {
-				d.removing, d.policy, d.givenUp = true, app.Spec.DeletionPolicy, givenUp(app, row.Cluster)
+				d.removing, d.policy, d.givenUp = true, app.Spec.DeletionPolicy, slices.Contains(v1.GivenUp(app), row.Cluster)
 			}
 			decisions[row.Cluster] = d
 		}
