@@ -61,6 +61,34 @@ func TestDriftIsCorrected(t *testing.T) {
 	expect.Gone(t, f, soon, app, members...)
 }
 
+// Taking off the label that names the app hides no other change.
+func TestDriftOfTheAppsName(t *testing.T) {
+	f := sharedFleet(t)
+	members := []string{"push-1", "pull-1"}
+	app := key(namespace(t, f), "web")
+	expect.Create(t, f, expect.App(app.Namespace, app.Name, expect.On(members...)))
+	expect.Ready(t, f, soon, app, members...)
+	for _, m := range members {
+		for _, change := range []string{
+			fmt.Sprintf(`{"metadata":{"labels":{%q:null}}}`, v1.LabelApp),
+			imageEdit("web", "registry.example.com/theirs:1"),
+		} {
+			if err := expect.Change(t.Context(), f.Cluster(m), "Deployment", app, change); err != nil {
+				t.Fatal(err)
+			}
+		}
+		fleet.Eventually(t, correctedBy, "label and image to be put back on "+m, func(context.Context) error {
+			d := expect.Deployment(t, f, m, app)
+			if image := d.Spec.Template.Spec.Containers[0].Image; image != "registry.example.com/web:1" || d.Labels[v1.LabelApp] != app.Name {
+				return fmt.Errorf("the image is %s, the labels are %v", image, d.Labels)
+			}
+			return nil
+		})
+	}
+	expect.Delete(t, f, app)
+	expect.Gone(t, f, soon, app, members...)
+}
+
 // With drift Report what somebody changes stays, and is said; when it is undone
 // all is well again.
 func TestDriftIsReported(t *testing.T) {

@@ -9,10 +9,39 @@ import (
 
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
 
 	v1 "github.com/example/myapp-hub/api/v1"
 	"github.com/example/myapp-hub/test/expect"
 )
+
+// What one app may not have keeps no other app from leaving.
+func TestForbiddenKindHarmsNoOtherApp(t *testing.T) {
+	f := sharedFleet(t)
+	members := []string{"push-1", "pull-1"}
+	ns := namespace(t, f)
+	greedy, other := key(ns, "greedy"), key(ns, "other")
+	binding := `{"apiVersion":"rbac.authorization.k8s.io/v1","kind":"RoleBinding","metadata":{"name":"x"},
+		"roleRef":{"apiGroup":"rbac.authorization.k8s.io","kind":"ClusterRole","name":"cluster-admin"},"subjects":[]}`
+	expect.Create(t, f, expect.App(other.Namespace, other.Name, expect.On(members...)))
+	expect.Create(t, f, expect.App(greedy.Namespace, greedy.Name, expect.On(members...), func(a *v1.MyApp) {
+		a.Spec.Manifests = []runtime.RawExtension{{Raw: []byte(binding)}}
+	}))
+	expect.Ready(t, f, soon, other, members...)
+	expect.That(t, f, soon, greedy, "is told what it may not have", func(a *v1.MyApp) error {
+		for _, m := range members {
+			if row := expect.Row(a, m); row == nil || row.State != v1.PlacementFailed || row.Reason != v1.ReasonForbidden {
+				return fmt.Errorf("%s: %+v", m, row)
+			}
+		}
+		return nil
+	})
+	for _, app := range []types.NamespacedName{other, greedy} {
+		expect.Delete(t, f, app)
+		expect.Gone(t, f, soon, app, members...)
+	}
+}
 
 // A member that answers but grants the hub nothing: the rows say what to do, and
 // the app is Ready once it is done.

@@ -3,6 +3,7 @@ package apply
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -12,12 +13,13 @@ import (
 	toolscache "k8s.io/client-go/tools/cache"
 )
 
-// informer tells when the cluster no longer finds its kind. Such an informer keeps
+// informer tells when the cluster no longer finds its kind, or refuses to list it. Such an informer keeps
 // what it has seen last and calls itself synced, which is true no more.
 type informer struct {
 	toolscache.SharedIndexInformer
-	lost chan struct{}
-	once sync.Once
+	lost   chan struct{}
+	once   sync.Once
+	denied atomic.Bool
 }
 
 func newInformer(lw toolscache.ListerWatcher, object runtime.Object, resync time.Duration, indexers toolscache.Indexers) toolscache.SharedIndexInformer {
@@ -31,6 +33,9 @@ func (i *informer) SetWatchErrorHandlerWithContext(next toolscache.WatchErrorHan
 	return i.SharedIndexInformer.SetWatchErrorHandlerWithContext(func(ctx context.Context, r *toolscache.Reflector, err error) {
 		if apierrors.IsNotFound(err) {
 			i.once.Do(func() { close(i.lost) })
+		}
+		if apierrors.IsForbidden(err) {
+			i.denied.Store(true)
 		}
 		next(ctx, r, err)
 	})

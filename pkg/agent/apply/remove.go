@@ -143,15 +143,15 @@ func (l listing) name(i int) string {
 // rendered and every other that is or was in use: workloads last. What is listed
 // does not depend on the inventory alone, which somebody may have deleted.
 func (e *Engine) listAll(ctx context.Context, owner Owner) ([]listing, error) {
-	watching := e.watching(false)
-	kinds := slices.DeleteFunc(slices.Clone(watching), isRendered)
+	kinds := slices.DeleteFunc(e.watching(false), isRendered)
+	listed := e.watching(true)
 	kinds = append(kinds, slices.DeleteFunc(plainKinds(), func(gvk schema.GroupVersionKind) bool { return gvk == serviceGVK })...)
 	var all []listing
 	for _, gvk := range append(kinds, baseKinds()...) {
 		objects, r, err := e.listLive(ctx, gvk, owner)
 		switch {
-		case apierrors.IsForbidden(err) && !slices.Contains(watching, gvk):
-			continue // Without the right to list it there was none to make it.
+		case apierrors.IsForbidden(err) && !slices.Contains(listed, gvk) && !e.isRecorded(gvk):
+			continue // Nothing was ever made of what could not be listed.
 		case (meta.IsNoMatchError(err) || apierrors.IsNotFound(err)) && !isRendered(gvk):
 			// A proxy may answer like this, too.
 			gone, err := e.gone(gvk.GroupKind())

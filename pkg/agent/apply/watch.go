@@ -43,6 +43,8 @@ type kindWatch struct {
 	// its informer is gone. Its objects may still be there: a proxy can be wrong.
 	lost  <-chan struct{}
 	ended bool
+	// denied is true once the cluster has refused to list the kind.
+	denied func() bool
 	// failures is how often it was begun without a first list.
 	failures int
 }
@@ -159,10 +161,13 @@ func (e *Engine) begin(gvk schema.GroupVersionKind, failures int) (kindWatch, er
 	if err != nil {
 		return kindWatch{}, fmt.Errorf("watching %s: %w", gvk, err)
 	}
-	watch := kindWatch{gvk: gvk, synced: registration.HasSynced, failures: failures}
-	if i, ok := started.(*informer); ok && !isRendered(gvk) {
-		watch.lost = i.lost
-		watch.synced = func() bool { return registration.HasSynced() && !closed(i.lost) }
+	watch := kindWatch{gvk: gvk, synced: registration.HasSynced, failures: failures, denied: func() bool { return false }}
+	if i, ok := started.(*informer); ok {
+		watch.denied = i.denied.Load
+		if !isRendered(gvk) {
+			watch.lost = i.lost
+			watch.synced = func() bool { return registration.HasSynced() && !closed(i.lost) }
+		}
 	}
 	e.watches.kinds[gvk.GroupKind()] = watch
 	if !slices.Contains(baseKinds(), gvk) {
@@ -204,12 +209,13 @@ func (e *Engine) gvkOf(kind kindKey) schema.GroupVersionKind {
 
 // prepare sees to it that the kinds of the manifests are watched, and refuses
 // the first that cannot be. A kind is recorded in the inventory before its first
-// object is made: what is not watched after a restart would be left behind.
+// object is made, for what is not watched after a restart would be left behind, and
+// not before it was listed: what may not be listed could never be confirmed gone.
 func (e *Engine) prepare(ctx context.Context, manifests []manifest.Manifest) (Change, bool, error) {
 	var missing []manifest.Manifest
 	e.watches.mu.Lock()
 	for _, m := range manifests {
-		if watch, ok := e.watches.kinds[m.GVK.GroupKind()]; !ok || !watch.synced() {
+		if watch, ok := e.watches.kinds[m.GVK.GroupKind()]; !ok || !watch.synced() || !e.isRecorded(m.GVK) {
 			missing = append(missing, m)
 		}
 	}
@@ -224,9 +230,6 @@ func (e *Engine) prepare(ctx context.Context, manifests []manifest.Manifest) (Ch
 		case mapping.Scope.Name() == meta.RESTScopeNameRoot:
 			return refused(m, v1.ReasonNotPermitted, "%s objects belong to the whole cluster, and an app may not make those: remove the object from spec.manifests", m.GVK.Kind), false, nil
 		}
-		if err := e.recordKind(ctx, m.GVK); err != nil {
-			return Change{}, false, err
-		}
 		watch, err := e.watch(m.GVK)
 		if err != nil {
 			return Change{}, false, err
@@ -235,9 +238,15 @@ func (e *Engine) prepare(ctx context.Context, manifests []manifest.Manifest) (Ch
 			return refused(m, v1.ReasonKindMissing, "the member no longer serves %s: install it there again, or remove the object from spec.manifests", m.GVK), false, nil
 		}
 		if !watch.synced() {
-			change := refused(m, v1.ReasonUnreadable, "waiting for the first list of %s objects; if it stays so, check that they may be listed and watched there", m.GVK.Kind)
+			change := refused(m, v1.ReasonUnreadable, "waiting for the first list of %s objects", m.GVK.Kind)
+			if watch.denied() {
+				change = refused(m, v1.ReasonForbidden, "%s may not be listed there: let the hub or agent get, list, watch, create, patch and delete %s on the member, as in deploy/rbac, or remove the object from spec.manifests", mapping.Resource.Resource, mapping.Resource.GroupResource())
+			}
 			change.Retry = retryUnwatched
 			return change, false, nil
+		}
+		if err := e.recordKind(ctx, m.GVK); err != nil {
+			return Change{}, false, err
 		}
 	}
 	return Change{}, true, nil
@@ -270,9 +279,14 @@ func (e *Engine) readInventory(ctx context.Context) ([]schema.GroupVersionKind, 
 	return kinds, nil
 }
 
+// isRecorded is true for a kind that is watched after a restart.
+func (e *Engine) isRecorded(gvk schema.GroupVersionKind) bool {
+	return slices.Contains(baseKinds(), gvk) || e.memory.isRecorded(gvk)
+}
+
 // recordKind adds a kind to the inventory of the cluster, which only grows.
 func (e *Engine) recordKind(ctx context.Context, gvk schema.GroupVersionKind) error {
-	if e.memory.isRecorded(gvk) || slices.Contains(baseKinds(), gvk) {
+	if e.isRecorded(gvk) {
 		return nil
 	}
 	if err := e.ensureNamespace(ctx, inventoryNamespace); err != nil {

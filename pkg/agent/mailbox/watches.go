@@ -145,6 +145,8 @@ func (o *ownCluster) events() toolscache.ResourceEventHandler {
 		})
 	}
 	return toolscache.ResourceEventHandlerFuncs{
-		AddFunc: changed, UpdateFunc: func(_, object any) { changed(object) }, DeleteFunc: changed,
+		AddFunc: changed, DeleteFunc: changed,
+		// Somebody may have taken off the labels that name the app.
+		UpdateFunc: func(before, after any) { changed(before); changed(after) },
 	}
 }

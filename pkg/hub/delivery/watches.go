@@ -198,8 +198,9 @@ func (c *Controller) memberEvents(member string) toolscache.ResourceEventHandler
 		}
 	}
 	return toolscache.ResourceEventHandlerFuncs{
-		AddFunc:    add,
-		UpdateFunc: func(_, object any) { add(object) },
+		AddFunc: add,
+		// Somebody may have taken off the label that names the app.
+		UpdateFunc: func(before, after any) { add(before); add(after) },
 		DeleteFunc: add,
 	}
 }

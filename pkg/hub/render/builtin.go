@@ -1,6 +1,8 @@
 package render
 
 import (
+	"cmp"
+
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
@@ -43,7 +45,7 @@ func (r *rendering) addService() error {
 	s := &corev1.Service{
 		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "Service"},
 		ObjectMeta: r.objectMeta(),
-		Spec:       corev1.ServiceSpec{Type: t.Type, Selector: r.podSelector()},
+		Spec:       corev1.ServiceSpec{Type: cmp.Or(t.Type, corev1.ServiceTypeClusterIP), Selector: r.podSelector()},
 	}
 	for _, p := range t.Ports {
 		port := corev1.ServicePort{Name: p.Name, Port: p.Port, Protocol: protocol(p.Protocol)}
