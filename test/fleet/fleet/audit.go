@@ -76,44 +76,50 @@ func (c *Cluster) AuditMark() int64 {
 
 // AuditSince returns the requests answered since the mark was taken.
 func (c *Cluster) AuditSince(mark int64) ([]AuditEvent, error) {
+	var events []AuditEvent
+	err := c.EachAudit(mark, func(e AuditEvent) { events = append(events, e) })
+	return events, err
+}
+
+// EachAudit visits the requests answered since the mark was taken, in the order
+// of the log, without holding them all.
+func (c *Cluster) EachAudit(mark int64, visit func(AuditEvent)) error {
 	f, err := os.Open(c.auditPath())
 	if err != nil {
-		return nil, fmt.Errorf("reading the audit log of %s: %w", c.name, err)
+		return fmt.Errorf("reading the audit log of %s: %w", c.name, err)
 	}
 	defer func() { _ = f.Close() }()
 	if _, err := f.Seek(mark, io.SeekStart); err != nil {
-		return nil, fmt.Errorf("reading the audit log of %s: %w", c.name, err)
+		return fmt.Errorf("reading the audit log of %s: %w", c.name, err)
 	}
-	events, err := parseAudit(f)
-	if err != nil {
-		return nil, fmt.Errorf("reading the audit log of %s: %w", c.name, err)
+	if err := eachAudit(f, visit); err != nil {
+		return fmt.Errorf("reading the audit log of %s: %w", c.name, err)
 	}
-	return events, nil
+	return nil
 }
 
 func (c *Cluster) auditPath() string { return filepath.Join(c.dir, "audit.log") }
 
-// parseAudit reads events, one JSON object a line; the last line may still be
+// eachAudit reads events, one JSON object a line; the last line may still be
 // being written, and a mark may have been taken within a line.
-func parseAudit(r io.Reader) ([]AuditEvent, error) {
-	var events []AuditEvent
+func eachAudit(r io.Reader, visit func(AuditEvent)) error {
 	in := bufio.NewReader(r)
-	for first := true; ; first = false {
+	for n := 1; ; n++ {
 		line, err := in.ReadBytes('\n')
 		if errors.Is(err, io.EOF) {
-			return events, nil
+			return nil
 		}
 		if err != nil {
-			return nil, err
+			return err
 		}
 		var l auditLine
 		if err := json.Unmarshal(line, &l); err != nil {
-			if first {
+			if n == 1 {
 				continue
 			}
-			return nil, fmt.Errorf("audit event %d: %w", len(events)+1, err)
+			return fmt.Errorf("audit event %d: %w", n, err)
 		}
-		events = append(events, l.event())
+		visit(l.event())
 	}
 }
 

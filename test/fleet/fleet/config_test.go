@@ -108,7 +108,8 @@ func TestParseAudit(t *testing.T) {
 	const whole = `{"stage":"ResponseComplete","stageTimestamp":"2026-01-02T03:04:05Z","verb":"patch","user":{"username":"ann"},` +
 		`"objectRef":{"resource":"deployments","apiGroup":"apps","namespace":"shop","name":"web","subresource":"status"},"responseStatus":{"code":200}}`
 	// The mark was taken in a line, and the last line is being written.
-	got, err := parseAudit(strings.NewReader(`ode":200}}` + "\n" + whole + "\n" + whole[:40]))
+	var got []AuditEvent
+	err := eachAudit(strings.NewReader(`ode":200}}`+"\n"+whole+"\n"+whole[:40]), func(e AuditEvent) { got = append(got, e) })
 	if err != nil || len(got) != 1 {
 		t.Fatalf("%v and %v, want one event", got, err)
 	}
@@ -117,7 +118,7 @@ func TestParseAudit(t *testing.T) {
 		e.Subresource != "status" || e.Namespace != "shop" || e.Name != "web" || e.Code != 200 || e.Time.IsZero() {
 		t.Errorf("got %+v", e)
 	}
-	if _, err := parseAudit(strings.NewReader(whole + "\nnonsense\n")); err == nil {
+	if err := eachAudit(strings.NewReader(whole+"\nnonsense\n"), func(AuditEvent) {}); err == nil {
 		t.Error("no error for a line that is no event")
 	}
 }
