@@ -12,6 +12,14 @@ LONG_SUITES := /test/(bench|multikind|chaos|property|restore|fleet/fleet)(/|$$)
 # Of the chaos suite, what `make test-more` runs in its short form.
 SHORT_CHAOS := ^(TestFaults|TestFlappingMember|TestGivenUpPullMember|TestKills|TestLedger|TestOneWrongAnswer)$$
 
+# Benchmarks of the pure core, and the packages that have them.
+CORE := ^Benchmark(Schedule|Aggregate|Render|Unchanged|Lost)$$
+CORE_PACKAGES := ./pkg/hub/placement ./pkg/hub/aggregate ./pkg/hub/render ./pkg/agent/apply ./pkg/agent/fields
+# The commit that bench-core compares with; empty: nothing.
+BASE ?=
+# How often bench-core measures each benchmark.
+COUNT ?= 6
+
 # Extra arguments for `go test`, as in: make test-unit ARGS='-run TestSchedule -v'
 ARGS ?=
 # Members of the local fleet: NAME=push|pull[,LABEL=VALUE...]
@@ -73,7 +81,7 @@ test: test-unit test-integration ## Run all tests but the long suites.
 
 .PHONY: test-unit
 test-unit: ## Run the tests that need no cluster.
-	go test -timeout 5m $(ARGS) $$(go list ./... | grep -Ev '/test(/|$$)')
+	go test -timeout 5m $(ARGS) $$(go list ./... | grep -Ev '/test(/|$$)') ./test/bench/report ./test/bench/meter
 
 # Fleets share the machine: one package at a time, and never an old result.
 .PHONY: test-integration
@@ -101,6 +109,16 @@ test-race: ## Run the unit tests under the race detector (needs a C compiler).
 cover: ## Show the unit tests' coverage per function.
 	go test -timeout 5m -coverprofile=cover.out $$(go list ./... | grep -Ev '/test(/|$$)')
 	go tool cover -func=cover.out
+
+##@ Benchmarks
+
+.PHONY: bench
+bench: control-plane ## Measure the hub against a bare loop on real API servers; ARGS='-only S1 -apps 20' makes it shorter.
+	go run ./test/bench $(ARGS)
+
+.PHONY: bench-core
+bench-core: ## Measure the pure core, time and allocations; BASE=COMMIT compares it with that commit.
+	@BASE='$(BASE)' COUNT='$(COUNT)' CORE='$(CORE)' BENCHSTAT='$(TOOL) benchstat' bash hack/bench-core.sh $(CORE_PACKAGES)
 
 ##@ Local fleets
 

@@ -1,0 +1,12 @@
+// Command bench measures what the hub costs, beside the least that a program can
+// do for the same apps on the same API servers (C0, see floor).
+//
+// Both go through the same proxies to the same etcd, which writes through to the
+// disk, and wait for the same simulator of readiness; runs are interleaved. The
+// hub keeps running, idle, while C0 works, and its cost then is in nobody's
+// figures; so are the requests of this process, which go past the proxies.
+//
+//	go run ./test/bench -only S1,S3 -runs 3 -apps 20
+//
+// Results are in .bench: a table, all figures as JSON and a chart.
+package main

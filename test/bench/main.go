@@ -1,0 +1,141 @@
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"sigs.k8s.io/controller-runtime/pkg/log"
+
+	"github.com/go-logr/logr"
+
+	"github.com/example/myapp-hub/test/bench/meter"
+	"github.com/example/myapp-hub/test/bench/report"
+	"github.com/example/myapp-hub/test/fleet/fleet"
+)
+
+// options are what the command line says.
+type options struct {
+	only          []string
+	runs          int
+	full          bool
+	strict        bool
+	out           string
+	apps, members int
+}
+
+// picked says whether a scenario was asked for.
+func (o options) picked(name string) bool { return len(o.only) == 0 || slices.Contains(o.only, name) }
+
+func main() {
+	o, err := parse(os.Args[1:])
+	if err != nil {
+		os.Exit(2) // the flags have said why
+	}
+	log.SetLogger(logr.Discard())
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	results, err := bench(ctx, o)
+	switch {
+	case err != nil:
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	case o.strict && report.AnyMissed(results):
+		os.Exit(3)
+	}
+}
+
+func parse(args []string) (o options, err error) {
+	set := flag.NewFlagSet("bench", flag.ContinueOnError)
+	only := set.String("only", "", "scenarios to report, separated by commas; default: all of "+strings.Join(names(), ", "))
+	set.IntVar(&o.runs, "runs", 3, "pairs of runs of each scenario")
+	set.BoolVar(&o.full, "full", false, "the full sizes, where they differ from the short ones")
+	set.BoolVar(&o.strict, "strict", false, "end with 3 if a goal is missed")
+	set.StringVar(&o.out, "out", "", "directory of the results; default: .bench/TIME")
+	set.IntVar(&o.apps, "apps", 100, "apps of S1 and S3")
+	set.IntVar(&o.members, "members", 10, "members, each an API server")
+	if err := set.Parse(args); err != nil {
+		return o, err
+	}
+	if *only != "" {
+		o.only = strings.Split(*only, ",")
+	}
+	for _, name := range o.only {
+		if !slices.Contains(names(), name) {
+			err = fmt.Errorf("there is no scenario %s, but %s", name, strings.Join(names(), ", "))
+		}
+	}
+	if o.runs < 1 || o.apps < 1 || o.members < 1 {
+		err = fmt.Errorf("-runs, -apps and -members are at least 1")
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+	}
+	return o, err
+}
+
+// bench runs the scenarios, writes the results and prints the table.
+func bench(ctx context.Context, o options) (results report.Results, err error) {
+	results = report.Results{Started: time.Now(), Commit: commit(ctx), Machine: report.Machine{
+		OS: runtime.GOOS, Arch: runtime.GOARCH, CPUs: runtime.NumCPU(), Go: runtime.Version(), LoadBefore: meter.LoadAverage(),
+	}}
+	root, err := fleet.FindRoot(".")
+	if err != nil {
+		if root, err = os.Getwd(); err != nil {
+			return results, err
+		}
+	}
+	if o.out == "" {
+		o.out = filepath.Join(root, ".bench", results.Started.UTC().Format("20060102-150405"))
+	}
+	if err := os.MkdirAll(o.out, 0o755); err != nil {
+		return results, err
+	}
+	w, err := newWorld(ctx, o)
+	if err != nil {
+		return results, err
+	}
+	results.Scenarios, err = runAll(ctx, w)
+	results.Machine.LoadAfter = meter.LoadAverage()
+	if down := w.close(err == nil); err == nil {
+		err = down
+	}
+	if err != nil {
+		return results, err
+	}
+	return results, write(os.Stdout, o.out, results)
+}
+
+// commit is the short name of what is measured, "" where git cannot tell.
+func commit(ctx context.Context) string {
+	out, err := exec.CommandContext(ctx, "git", "describe", "--always", "--dirty").Output()
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(out))
+}
+
+func write(table io.Writer, dir string, results report.Results) error {
+	b, err := report.JSON(results)
+	if err != nil {
+		return err
+	}
+	text := report.Table(results)
+	for name, content := range map[string]string{"results.json": string(b), "table.txt": text, "chart.svg": report.Chart(results)} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
+			return err
+		}
+	}
+	_, err = fmt.Fprintf(table, "%s\nresults.json, table.txt and chart.svg are in %s\n", text, dir)
+	return err
+}

@@ -1,0 +1,111 @@
+package simulator
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/informers"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/cache"
+	"k8s.io/client-go/util/workqueue"
+)
+
+const (
+	// workers is how many Deployments of a member are patched at the same time.
+	workers = 8
+	// userAgent names the simulator in audit logs.
+	userAgent = "bench-simulator"
+)
+
+// Sighting is a Deployment in one state of its spec on one member.
+type Sighting struct {
+	Member     string
+	Deployment types.NamespacedName
+	Generation int64
+}
+
+// Simulator makes the Deployments of several members ready.
+type Simulator struct {
+	// Selector is the label selector of the Deployments that it takes care of.
+	Selector string
+
+	running sync.WaitGroup
+
+	mu   sync.Mutex
+	seen map[Sighting]time.Time
+	errs []error
+}
+
+// Start takes care of a member until ctx ends, through an administrator's
+// config. It returns when the member's Deployments are known.
+func (s *Simulator) Start(ctx context.Context, member string, admin *rest.Config) error {
+	cfg := rest.CopyConfig(admin)
+	cfg.UserAgent = userAgent
+	cfg.AcceptContentTypes, cfg.ContentType = "application/vnd.kubernetes.protobuf,application/json", "application/vnd.kubernetes.protobuf"
+	clients, err := kubernetes.NewForConfig(cfg)
+	if err != nil {
+		return fmt.Errorf("simulating %s: %w", member, err)
+	}
+	m := &simulated{simulator: s, name: member, clients: clients, queue: workqueue.NewTyped[types.NamespacedName]()}
+	factory := informers.NewSharedInformerFactoryWithOptions(clients, 0,
+		informers.WithTweakListOptions(func(o *metav1.ListOptions) { o.LabelSelector = s.Selector }))
+	informer := factory.Apps().V1().Deployments()
+	m.lister = informer.Lister().Deployments
+	if _, err := informer.Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{
+		AddFunc: m.look, UpdateFunc: func(_, now any) { m.look(now) },
+	}); err != nil {
+		return fmt.Errorf("simulating %s: %w", member, err)
+	}
+	factory.StartWithContext(ctx)
+	for range workers {
+		s.running.Go(func() { m.work(ctx) })
+	}
+	s.running.Go(func() {
+		<-ctx.Done()
+		m.queue.ShutDown()
+		factory.Shutdown()
+	})
+	if !cache.WaitForCacheSync(ctx.Done(), informer.Informer().HasSynced) {
+		return fmt.Errorf("simulating %s: %w", member, ctx.Err())
+	}
+	return nil
+}
+
+// Wait returns when everything that Start began has ended, and says what went
+// wrong meanwhile.
+func (s *Simulator) Wait() []error {
+	s.running.Wait()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.errs
+}
+
+// Seen is when the simulator first saw a Deployment at a generation.
+func (s *Simulator) Seen(at Sighting) (time.Time, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	when, ok := s.seen[at]
+	return when, ok
+}
+
+func (s *Simulator) saw(at Sighting, now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.seen == nil {
+		s.seen = map[Sighting]time.Time{}
+	}
+	if _, ok := s.seen[at]; !ok {
+		s.seen[at] = now
+	}
+}
+
+func (s *Simulator) failed(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.errs = append(s.errs, err)
+}

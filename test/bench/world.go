@@ -1,0 +1,133 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/client-go/dynamic"
+
+	v1 "github.com/example/myapp-hub/api/v1"
+	"github.com/example/myapp-hub/test/bench/simulator"
+	"github.com/example/myapp-hub/test/fleet/fleet"
+)
+
+// setLabel says which members an app of the benchmark is for.
+const setLabel = "bench.example.com/set"
+
+// world is a fleet and all that the scenarios have in common.
+type world struct {
+	options
+	fleet   *fleet.Fleet
+	hub     *fleet.Cluster
+	members []*fleet.Cluster
+	// driver asks the hub's API server as an administrator, past the proxy.
+	driver    dynamic.Interface
+	simulator *simulator.Simulator
+	stop      context.CancelFunc
+	started   time.Time
+	spaces    int
+}
+
+func newWorld(ctx context.Context, o options) (w *world, err error) {
+	w = &world{options: o, started: time.Now(), simulator: &simulator.Simulator{Selector: v1.LabelManagedBy + "=" + v1.ManagedBy}}
+	cfg := fleet.Config{Dir: filepath.Join(o.out, "fleet"), Fsync: true, Progress: os.Stderr}
+	for i := range o.members {
+		cfg.Members = append(cfg.Members, fleet.MemberConfig{
+			Name: fmt.Sprintf("m-%d", i), Mode: fleet.ModePush, Bare: true, Labels: map[string]string{setLabel: "whole"},
+		})
+	}
+	if w.fleet, err = fleet.Up(ctx, cfg); err != nil {
+		return nil, err
+	}
+	life, stop := context.WithCancel(ctx)
+	w.stop = stop
+	if err := w.prepare(ctx, life); err != nil {
+		return nil, errors.Join(err, w.close(false))
+	}
+	return w, nil
+}
+
+// prepare makes what all scenarios need; the simulator lives as long as life.
+func (w *world) prepare(ctx, life context.Context) (err error) {
+	w.hub = w.fleet.Cluster(fleet.HubName)
+	if w.driver, err = dynamic.NewForConfig(w.hub.Admin()); err != nil {
+		return err
+	}
+	for _, c := range w.fleet.Clusters() {
+		if c == w.hub {
+			continue
+		}
+		w.members = append(w.members, c)
+		if err := w.simulator.Start(life, c.Name(), c.Admin()); err != nil {
+			return err
+		}
+	}
+	return installFloor(ctx, w)
+}
+
+// close stops everything. The fleet's files stay for whoever looks for what went
+// wrong.
+func (w *world) close(clean bool) error {
+	w.stop()
+	errs := w.simulator.Wait()
+	errs = append(errs, w.fleet.Down())
+	if clean {
+		errs = append(errs, os.RemoveAll(filepath.Join(w.out, "fleet")))
+	}
+	return errors.Join(errs...)
+}
+
+// say reports progress.
+func (w *world) say(format string, args ...any) {
+	fmt.Fprintf(os.Stderr, "%6.1f s  %s\n", time.Since(w.started).Seconds(), fmt.Sprintf(format, args...))
+}
+
+// space makes a new namespace everywhere: nobody's clock runs yet.
+func (w *world) space(ctx context.Context) (string, error) {
+	w.spaces++
+	name := fmt.Sprintf("run-%d", w.spaces)
+	group, ctx := errgroup.WithContext(ctx)
+	for _, c := range w.fleet.Clusters() {
+		group.Go(func() error {
+			return c.Apply(ctx, object("v1", "Namespace", "", name, nil))
+		})
+	}
+	return name, group.Wait()
+}
+
+// object is an object with what else it has, beside its name.
+func object(apiVersion, kind, namespace, name string, content map[string]any) *unstructured.Unstructured {
+	u := &unstructured.Unstructured{Object: map[string]any{"apiVersion": apiVersion, "kind": kind}}
+	for key, value := range content {
+		u.Object[key] = value
+	}
+	u.SetNamespace(namespace)
+	u.SetName(name)
+	return u
+}
+
+// eventually tries until it succeeds, fails for another reason than that it is
+// too early, or the time is over.
+func eventually(ctx context.Context, limit time.Duration, what string, try func(context.Context) (bool, error)) error {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	ticker := time.NewTicker(20 * time.Millisecond)
+	defer ticker.Stop()
+	for {
+		done, err := try(ctx)
+		if done || err != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("waiting for %s: %w", what, ctx.Err())
+		case <-ticker.C:
+		}
+	}
+}
