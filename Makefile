@@ -81,7 +81,7 @@ test: test-unit test-integration ## Run all tests but the long suites.
 
 .PHONY: test-unit
 test-unit: ## Run the tests that need no cluster.
-	go test -timeout 5m $(ARGS) $$(go list ./... | grep -Ev '/test(/|$$)') ./test/bench/report ./test/bench/meter
+	go test -timeout 5m $(ARGS) $$(go list ./... | grep -Ev '/test(/|$$)') ./test/bench/...
 
 # Fleets share the machine: one package at a time, and never an old result.
 .PHONY: test-integration
@@ -115,6 +115,10 @@ cover: ## Show the unit tests' coverage per function.
 .PHONY: bench
 bench: control-plane ## Measure the hub against a bare loop on real API servers; ARGS='-only S1 -apps 20' makes it shorter.
 	go run ./test/bench $(ARGS)
+
+.PHONY: bench-full
+bench-full: control-plane ## The same with more runs.
+	go run ./test/bench -full $(ARGS)
 
 .PHONY: bench-core
 bench-core: ## Measure the pure core, time and allocations; BASE=COMMIT compares it with that commit.

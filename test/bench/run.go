@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/example/myapp-hub/test/bench/report"
@@ -16,7 +17,8 @@ const settle = 2 * time.Second
 // inventories of the members are there from then on.
 const warmUp = 2
 
-// runAll runs what was picked, contender by contender and pair by pair.
+// runAll runs what was picked, contender by contender and pair by pair. With an
+// error it returns what was measured until then.
 func runAll(ctx context.Context, w *world) ([]report.Scenario, error) {
 	all := contenders(w)
 	for _, c := range all {
@@ -32,10 +34,10 @@ func runAll(ctx context.Context, w *world) ([]report.Scenario, error) {
 			continue
 		}
 		group, err := w.pairs(ctx, all, steps)
-		if err != nil {
-			return nil, err
-		}
 		out = append(out, group...)
+		if err != nil {
+			return out, err
+		}
 	}
 	return out, nil
 }
@@ -68,27 +70,22 @@ func (w *world) pairs(ctx context.Context, all []contender, steps []scenario) ([
 	for i, s := range steps {
 		out[i] = report.Scenario{Name: s.name, Title: s.title(w), Measures: s.measures}
 	}
+	notPicked := func(s report.Scenario) bool { return !w.picked(s.Name) }
 	n := steps[0].apps(w.options)
 	for pair := range w.runs {
 		for _, c := range all {
 			runs, err := w.run(ctx, c, steps, n)
-			if err != nil {
-				return nil, err
-			}
 			for i := range runs {
 				out[i].Runs = append(out[i].Runs, runs[i])
 				w.say("%s, run %d of %d, %s: %.2f s, %.0f requests", out[i].Name, pair+1, w.runs, c.name,
 					runs[i].Values[keyMakespan], runs[i].Values[keyRequests])
 			}
+			if err != nil {
+				return slices.DeleteFunc(out, notPicked), err
+			}
 		}
 	}
-	var picked []report.Scenario
-	for _, s := range out {
-		if w.picked(s.Name) {
-			picked = append(picked, s)
-		}
-	}
-	return picked, nil
+	return slices.DeleteFunc(out, notPicked), nil
 }
 
 // run has one contender take the steps in a namespace of its own, and cleans up.
@@ -116,7 +113,7 @@ func (w *world) run(ctx context.Context, c contender, steps []scenario, n int) (
 	for _, s := range steps {
 		run, err := w.measure(ctx, a, s, pid)
 		if err != nil {
-			return nil, err
+			return runs, err
 		}
 		runs = append(runs, run)
 	}

@@ -55,7 +55,7 @@ func newHub(kubeconfig string, f *floor) (*hub, error) {
 		AddFunc: h.saw, UpdateFunc: func(_, now any) { h.saw(now) },
 		DeleteFunc: func(object any) {
 			if key, err := cache.DeletionHandlingObjectToName(object); err == nil {
-				f.forget(types.NamespacedName(key.AsNamespacedName()))
+				f.forget(key.AsNamespacedName())
 			}
 		},
 	})

@@ -1,0 +1,56 @@
+package main
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/example/myapp-hub/test/bench/floor/plan"
+)
+
+func TestTemplatesOfC0(t *testing.T) {
+	objects, err := templates()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var resources []string
+	for _, o := range objects {
+		resources = append(resources, o.Resource)
+		for _, placeholder := range []string{plan.Namespace, plan.App, plan.UID, plan.Member} {
+			if !strings.Contains(o.Content, placeholder) {
+				t.Errorf("%s has no %s: all members would get the same", o.Resource, placeholder)
+			}
+		}
+		if !strings.Contains(o.Content, plan.HubLabel) || !strings.Contains(o.Content, plan.MemberLabel) {
+			t.Errorf("%s lacks the labels that C0 watches by", o.Resource)
+		}
+		if o.HasImage() != (o.Resource == "deployments") {
+			t.Errorf("an image is in a Deployment and nowhere else: %s", o.Content)
+		}
+	}
+	if diff := cmp.Diff([]string{"services", "deployments"}, resources); diff != "" {
+		t.Errorf("an app is one Deployment and one Service (-want +got):\n%s", diff)
+	}
+}
+
+func TestChains(t *testing.T) {
+	for _, tt := range []struct {
+		reason string
+		only   []string
+		want   map[string]int
+	}{
+		{"nothing picked is everything", nil, map[string]int{"S1": 2, "S3": 0, "1xN": 1}},
+		{"what goes on from S1 needs it", []string{"S3"}, map[string]int{"S1": 2, "S3": 0, "1xN": 0}},
+		{"S1 goes on to nothing", []string{"S1"}, map[string]int{"S1": 1, "S3": 0, "1xN": 0}},
+	} {
+		w := &world{options: options{only: tt.only}}
+		got := map[string]int{}
+		for _, s := range scenarios() {
+			got[s.name] = len(w.chain(s))
+		}
+		if diff := cmp.Diff(tt.want, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", tt.reason, diff)
+		}
+	}
+}
