@@ -124,6 +124,10 @@ func (p *Proxy) serve(client net.Conn) {
 	}
 	server, err := net.Dial("tcp", p.backend)
 	p.leave()
+	if errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.ECONNABORTED) {
+		p.reset(client) // the backend was faster than our dialling
+		return
+	}
 	if err != nil || !p.track(server) {
 		return
 	}
