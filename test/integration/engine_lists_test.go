@@ -306,6 +306,7 @@ func TestMarkThatIsGone(t *testing.T) {
 							t.Error("the label was put back")
 						}
 						e.edit(m, `{"metadata":{"labels":{"`+label+`":"`+before.GetLabels()[label]+`"}}}`)
+						e.cached(manifests) // a pass by a live read is not the last
 						e.settle(manifests)
 						continue
 					}
