@@ -75,6 +75,11 @@ const (
 	ReasonDeploymentFailed = "DeploymentFailed"
 	// ReasonNotOwned: an object of that name exists on the member and is not this app's.
 	ReasonNotOwned = "AlreadyExists"
+	// ReasonNameConflict: an app of this name from another namespace of the hub has
+	// the name on a namespaced member.
+	ReasonNameConflict = "NameConflict"
+	// ReasonNamespaceMissing: the namespace of a namespaced member does not exist.
+	ReasonNamespaceMissing = "NamespaceMissing"
 	// ReasonRejected: the member's API server refuses the object as invalid.
 	ReasonRejected = "Rejected"
 	// ReasonForbidden: the member does not permit the request.

@@ -19,6 +19,9 @@ const (
 	ManagedBy = "myapp-hub"
 	// LabelApp is the name of the MyApp; on objects, pods and in selectors.
 	LabelApp = "example.com/app"
+	// LabelAppNamespace is the namespace of the MyApp; only on namespaced members,
+	// where objects, pods and selectors need it to be told apart.
+	LabelAppNamespace = "example.com/app-namespace"
 	// LabelHubID is the identity of the hub that placed the object.
 	LabelHubID = "example.com/hub-id"
 	// LabelMember is the MemberCluster the object belongs to.

@@ -33,6 +33,7 @@ type MemberCluster struct {
 
 // MemberClusterSpec is how the hub reaches a cluster.
 //
+// +kubebuilder:validation:XValidation:rule="has(oldSelf.__namespace__) ? has(self.__namespace__) && self.__namespace__ == oldSelf.__namespace__ : !has(self.__namespace__)",message="namespace cannot be changed, set or removed: delete the MemberCluster (apps keep running where they are) and create it again with the other namespace, or register another MemberCluster"
 // +kubebuilder:validation:XValidation:rule="self.mode == 'Push' ? has(self.kubeconfigSecretRef) : !has(self.kubeconfigSecretRef)",message="a Push member needs kubeconfigSecretRef, the Secret with its kubeconfig in the hub's namespace; a Pull member must not have one"
 type MemberClusterSpec struct {
 	// Mode is how workloads get to the cluster: with Push the hub writes to its
@@ -49,6 +50,18 @@ type MemberClusterSpec struct {
 	// Default: none. Example: {name: eu-1-kubeconfig}
 	// +optional
 	KubeconfigSecretRef *SecretKeyRef `json:"kubeconfigSecretRef,omitempty"`
+	// Namespace makes the member one namespace of a cluster that others use too:
+	// the hub or the agent has rights in that namespace only, and everything that is
+	// placed on the member is in it, whatever the namespace of the MyApp on the hub.
+	// Apps of one name from two namespaces of the hub cannot both be there. The
+	// namespace must exist; the hub never makes it. It cannot be changed.
+	// Default: the member is a whole cluster, and each app is in the namespace that
+	// it has on the hub. Example: team-a
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	// +kubebuilder:validation:XValidation:rule="!format.dns1123Label().validate(self).hasValue()",message="it is not the name of a namespace: use lower-case letters, digits and '-', as in kubectl get namespaces"
+	Namespace string `json:"namespace,omitempty"`
 	// Properties are facts about the cluster that apps may use, as
 	// $(cluster.properties.KEY), in images, environment variables and patches.
 	// Unlike labels their values may be any text.

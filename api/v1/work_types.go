@@ -63,6 +63,12 @@ type WorkSpec struct {
 	// App is the MyApp on the hub.
 	// +required
 	App AppReference `json:"app"`
+	// Namespace is where all objects of the app are, if the member is one namespace
+	// of its cluster. An agent that runs for another one, or for the whole cluster,
+	// does not carry the order out. Default: the app's own. Example: team-a
+	// +optional
+	// +kubebuilder:validation:MaxLength=63
+	Namespace string `json:"namespace,omitempty"`
 	// ContentHash is the hash of the manifests.
 	// +optional
 	ContentHash string `json:"contentHash,omitempty"`

@@ -55,6 +55,7 @@ func command() *cobra.Command {
 	}
 	f := cmd.Flags()
 	f.StringVar(&o.Member, "member", "", "name of this cluster's MemberCluster on the hub")
+	f.StringVar(&o.Namespace, "namespace", "", "spec.namespace of the MemberCluster, if it has one: the only namespace that the agent uses")
 	f.StringVar(&hubKubeconfig, "hub-kubeconfig", "", "kubeconfig of the agent's ServiceAccount on the hub")
 	f.StringVar(&kubeconfig, "kubeconfig", "", "kubeconfig of the agent's own cluster; default: the Pod's own credential")
 	f.StringVar(&o.MetricsBindAddress, "metrics-bind-address", ":8443", "address of /metrics (TLS, authenticated); 0 switches it off")

@@ -38,6 +38,10 @@ const shutdownTimeout = 10 * time.Second
 type Options struct {
 	// Member is the name of the MemberCluster on the hub. Required. Example: us-1
 	Member string
+	// Namespace is where all objects are if the member is a namespace of a cluster
+	// that others use too, as the MemberCluster's spec.namespace says. Default: none,
+	// the whole cluster. Example: team-a
+	Namespace string
 	// Hub reaches the hub, Local the agent's own cluster. Required.
 	Hub, Local *rest.Config
 	// MetricsBindAddress serves /metrics over TLS to clients that the own
@@ -66,7 +70,7 @@ func Run(ctx context.Context, o Options) error {
 
 	own, err := cluster.New(local, func(c *cluster.Options) {
 		c.Scheme = scheme
-		c.Cache = apply.CacheOptions("", o.Member)
+		c.Cache = apply.CacheOptions("", o.Member, o.Namespace)
 		c.MapperProvider = apply.NewMapper
 	})
 	if err != nil {
@@ -76,15 +80,15 @@ func Run(ctx context.Context, o Options) error {
 	if err != nil {
 		return fmt.Errorf("making the manager: %w", err)
 	}
-	if err := setup(mgr, own, o.Member); err != nil {
+	if err := setup(mgr, own, o); err != nil {
 		return err
 	}
-	o.Log.Info("Starting the agent", "member", o.Member)
+	o.Log.Info("Starting the agent", "member", o.Member, "namespace", o.Namespace)
 	return mgr.Start(ctx)
 }
 
 // setup adds what an agent does: carry out its mailbox, and say that it lives.
-func setup(mgr manager.Manager, own cluster.Cluster, member string) error {
+func setup(mgr manager.Manager, own cluster.Cluster, o Options) error {
 	if err := mgr.Add(own); err != nil {
 		return fmt.Errorf("adding the own cluster: %w", err)
 	}
@@ -101,13 +105,13 @@ func setup(mgr manager.Manager, own cluster.Cluster, member string) error {
 	}
 	works := &mailbox.Reconciler{Hub: mgr.GetClient(), Live: mgr.GetAPIReader(), Clock: clock.RealClock{}}
 	err = mailbox.Setup(mgr, works, apply.Config{
-		Member: member, Cache: own.GetCache(), Metadata: writer, Dynamic: whole, Mapper: own.GetRESTMapper(),
+		Member: o.Member, Namespace: o.Namespace, Cache: own.GetCache(), Metadata: writer, Dynamic: whole, Mapper: own.GetRESTMapper(),
 		Discover: func() (meta.RESTMapper, error) { return apply.NewMapper(own.GetConfig(), own.GetHTTPClient()) },
 	})
 	if err != nil {
 		return err
 	}
-	beat, err := heartbeat.New(mgr.GetClient(), member, own, works.Unreported, works.WentBack, mgr.GetLogger().WithName("heartbeat"))
+	beat, err := heartbeat.New(mgr.GetClient(), o.Member, own, works.Unreported, works.WentBack, mgr.GetLogger().WithName("heartbeat"))
 	if err != nil {
 		return err
 	}

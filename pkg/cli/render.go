@@ -102,7 +102,7 @@ func renderAll(ctx context.Context, out io.Writer, c client.Client, app *v1.MyAp
 		return err
 	}
 	for i := range chosen {
-		cluster := render.Cluster{Name: chosen[i].Name, Labels: chosen[i].Labels, Properties: chosen[i].Spec.Properties}
+		cluster := render.ClusterOf(&chosen[i])
 		manifests, err := render.Manifests(render.Input{
 			Namespace: app.Namespace, Name: app.Name, UID: app.UID, Cluster: cluster,
 			Stamp:    manifest.Stamp{Generation: app.Generation, SpecHash: render.SpecHash(&app.Spec)},

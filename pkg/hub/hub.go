@@ -68,11 +68,13 @@ func Run(ctx context.Context, o Options) error {
 		return err
 	}
 	provider, err := members.New(members.Options{
-		Namespace:    o.Namespace,
-		Username:     username,
-		Mapper:       apply.NewMapper,
-		CacheOptions: func(member string) cache.Options { return apply.CacheOptions(id, member) },
-		Log:          o.Log.WithName("members"),
+		Namespace: o.Namespace,
+		Username:  username,
+		Mapper:    apply.NewMapper,
+		CacheOptions: func(member, namespace string) cache.Options {
+			return apply.CacheOptions(id, member, namespace)
+		},
+		Log: o.Log.WithName("members"),
 	})
 	if err != nil {
 		return fmt.Errorf("making the members: %w", err)

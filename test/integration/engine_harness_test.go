@@ -1,6 +1,7 @@
 package integration
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -19,7 +20,6 @@ import (
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/rest"
-	toolscache "k8s.io/client-go/tools/cache"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -41,6 +41,10 @@ type engineTest struct {
 
 	// admin is who the engine is on the cluster.
 	admin *rest.Config
+	// home is the namespace of the member, if it is a namespaced one.
+	home string
+	// onChange is told the apps whose objects change, unless it is nil.
+	onChange func(apply.App)
 	// meddle sees every request of the engine before it is sent, and may fail it.
 	meddle func(*http.Request) error
 	// answer takes the API server's place for a request, unless it is nil.
@@ -56,12 +60,19 @@ const engineMember = "engine"
 
 func newEngineTest(t *testing.T) *engineTest {
 	t.Helper()
+	e := newEngineTestOf(t)
+	e.restart()
+	return e
+}
+
+// newEngineTestOf has no engine yet.
+func newEngineTestOf(t *testing.T) *engineTest {
+	t.Helper()
 	e := &engineTest{t: t, c: sharedFleet(t).Cluster(bare), owner: apply.Owner{
 		HubID: "hub-1", Namespace: strings.ToLower(strings.ReplaceAll(t.Name(), "/", "-")), Name: "web", UID: "uid-1",
 		Stamp: manifest.Stamp{Generation: 1, SpecHash: "v1-spec"},
 	}}
 	e.admin, e.life = e.c.Admin(), t.Context()
-	e.restart()
 	return e
 }
 
@@ -96,7 +107,7 @@ func (e *engineTest) restart() {
 	if err != nil {
 		e.t.Fatal(err)
 	}
-	options := apply.CacheOptions("hub-1", engineMember)
+	options := apply.CacheOptions("hub-1", engineMember, e.home)
 	options.Mapper = mapper
 	if e.cache, err = cache.New(admin, options); err != nil {
 		e.t.Fatal(err)
@@ -110,9 +121,14 @@ func (e *engineTest) restart() {
 		e.t.Fatal(err)
 	}
 	e.engine = apply.New(apply.Config{
-		Member: engineMember, Cache: e.cache, Metadata: writer, Dynamic: whole, Mapper: mapper,
+		Member: engineMember, Namespace: e.home, Cache: e.cache, Metadata: writer, Dynamic: whole, Mapper: mapper,
 		Discover: func() (meta.RESTMapper, error) { return apply.NewMapper(admin, httpClient) },
-		Events:   toolscache.ResourceEventHandlerFuncs{}, OnSync: func() {}, Unanswered: &apply.Unanswered{},
+		OnChange: func(app apply.App) {
+			if e.onChange != nil {
+				e.onChange(app)
+			}
+		},
+		OnSync: func() {}, Unanswered: &apply.Unanswered{},
 		Held: func() (string, bool) {
 			if e.held == nil {
 				return "", false
@@ -131,7 +147,7 @@ func (e *engineTest) render(edits ...func(*render.Input)) []manifest.Manifest {
 	port := intstr.FromInt32(8080)
 	in := render.Input{
 		Namespace: e.owner.Namespace, Name: e.owner.Name, UID: e.owner.UID, Stamp: e.owner.Stamp,
-		HubID: e.owner.HubID, Cluster: render.Cluster{Name: engineMember}, Replicas: 2,
+		HubID: e.owner.HubID, Cluster: render.Cluster{Name: engineMember, Namespace: e.home}, Replicas: 2,
 		Template: v1.MyAppSpec{
 			Image:   "registry.example.com/web:1",
 			Ports:   []v1.Port{{Name: "http", ContainerPort: 8080}},
@@ -298,7 +314,7 @@ func (e *engineTest) live(m manifest.Manifest) *unstructured.Unstructured {
 func (e *engineTest) deployment() *appsv1.Deployment {
 	e.t.Helper()
 	d := &appsv1.Deployment{}
-	if err := e.c.Client().Get(e.t.Context(), key(e.owner.Namespace, e.owner.Name), d); err != nil {
+	if err := e.c.Client().Get(e.t.Context(), key(cmp.Or(e.home, e.owner.Namespace), e.owner.Name), d); err != nil {
 		e.t.Fatal(err)
 	}
 	return d

@@ -197,6 +197,9 @@ var mayWithSecrets = map[string]string{
 	"hub.yaml myapp-hub-agent":     "get list watch",
 	"member-push.yaml myapp-hub":   "get list watch create patch delete",
 	"member-pull.yaml myapp-agent": "get list watch create patch delete",
+
+	"member-push-namespaced.yaml myapp-hub":   "get list watch create patch delete",
+	"member-pull-namespaced.yaml myapp-agent": "get list watch create patch delete",
 }
 
 // No rule that is shipped names everything, and those that could be used to get

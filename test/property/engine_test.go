@@ -14,7 +14,6 @@ import (
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/rest"
-	toolscache "k8s.io/client-go/tools/cache"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 
 	v1 "github.com/example/myapp-hub/api/v1"
@@ -45,7 +44,7 @@ func (w *world) newEngine(ctx context.Context, agent string) *engine {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	options := apply.CacheOptions(hubID, member)
+	options := apply.CacheOptions(hubID, member, "")
 	options.Mapper = mapper
 	seen, err := cache.New(admin, options)
 	if err != nil {
@@ -62,7 +61,7 @@ func (w *world) newEngine(ctx context.Context, agent string) *engine {
 	e := &engine{agent: agent, Engine: apply.New(apply.Config{
 		Member: member, Cache: seen, Metadata: writer, Dynamic: whole, Mapper: mapper,
 		Discover: func() (meta.RESTMapper, error) { return apply.NewMapper(admin, httpClient) },
-		Events:   toolscache.ResourceEventHandlerFuncs{}, OnSync: func() {}, Unanswered: &apply.Unanswered{},
+		OnChange: func(apply.App) {}, OnSync: func() {}, Unanswered: &apply.Unanswered{},
 	})}
 	ctx, e.stop = context.WithCancel(ctx)
 	go func() { _ = seen.Start(ctx) }()

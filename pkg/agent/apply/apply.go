@@ -90,7 +90,7 @@ func (e *Engine) create(ctx context.Context, t target, observed Observed) (Chang
 	err = e.write(ctx, t.Manifest, first, true)
 	if apierrors.IsNotFound(err) {
 		e.memory.setNamespace(t.Namespace, false)
-		return Change{}, err
+		return Change{}, e.noNamespace(err)
 	}
 	if !apierrors.IsConflict(err) {
 		return Change{Object: t.String(), Action: Created}, err
@@ -198,9 +198,19 @@ func (e *Engine) put(ctx context.Context, t target, known *metav1.ObjectMeta, ra
 	return Change{Object: t.String(), Action: action}, err
 }
 
-// ensureNamespace makes a namespace that is missing, and looks only once.
+// noNamespace is the answer that an object was not found that is to be made: its
+// namespace is missing. That of a namespaced member is not ours to make.
+func (e *Engine) noNamespace(err error) error {
+	if e.namespace == "" {
+		return err
+	}
+	return &RefusedError{Reason: v1.ReasonNamespaceMissing, Err: fmt.Errorf("the member is namespace %s of its cluster, which does not exist: create it there: %w", e.namespace, err)}
+}
+
+// ensureNamespace makes a namespace that is missing, and looks only once. That of
+// a namespaced member belongs to others, who have made it.
 func (e *Engine) ensureNamespace(ctx context.Context, name string) error {
-	if e.memory.namespaceKnown(name) {
+	if e.namespace != "" || e.memory.namespaceKnown(name) {
 		return nil
 	}
 	r, err := e.resource(namespaceGVK, "")

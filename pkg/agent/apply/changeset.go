@@ -50,7 +50,7 @@ func (c Change) retry() time.Duration {
 		return writtenTTL + time.Second
 	case c.Action != Refused:
 		return 0
-	case c.Reason == v1.ReasonNotOwned:
+	case c.Reason == v1.ReasonNotOwned, c.Reason == v1.ReasonNameConflict, c.Reason == v1.ReasonNamespaceMissing:
 		return retryNotOwned
 	default:
 		return retryRejected
@@ -131,7 +131,7 @@ func (c ChangeSet) Trouble() (Change, bool) {
 // changes something.
 func Terminal(reason string) bool {
 	switch reason {
-	case v1.ReasonRejected, v1.ReasonForbidden, v1.ReasonNotOwned, v1.ReasonKindMissing, v1.ReasonNotPermitted,
+	case v1.ReasonRejected, v1.ReasonForbidden, v1.ReasonNotOwned, v1.ReasonNameConflict, v1.ReasonNamespaceMissing, v1.ReasonKindMissing, v1.ReasonNotPermitted,
 		v1.ReasonConflict, v1.ReasonContested, v1.ReasonRenderError, v1.ReasonSecretMissing:
 		return true
 	default:

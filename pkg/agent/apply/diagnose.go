@@ -70,8 +70,8 @@ func (e *Engine) Diagnose(ctx context.Context, owner Owner, f v1.Feedback) (v1.F
 // cause reads the app's pods and their warnings.
 func (e *Engine) cause(ctx context.Context, owner Owner) (string, error) {
 	var pods []corev1.Pod
-	err := listInto(ctx, e, "pods", owner.Namespace, metav1.ListOptions{
-		LabelSelector: labels.Set{v1.LabelApp: owner.Name}.String(), Limit: diagnosePods, ResourceVersion: "0",
+	err := listInto(ctx, e, "pods", e.home(owner), metav1.ListOptions{
+		LabelSelector: e.podsOf(owner).String(), Limit: diagnosePods, ResourceVersion: "0",
 	}, &pods)
 	if err != nil {
 		return "", err
@@ -80,13 +80,22 @@ func (e *Engine) cause(ctx context.Context, owner Owner) (string, error) {
 		return cause, nil
 	}
 	var events []corev1.Event
-	err = listInto(ctx, e, "events", owner.Namespace, metav1.ListOptions{
+	err = listInto(ctx, e, "events", e.home(owner), metav1.ListOptions{
 		FieldSelector: fields.Set{"type": corev1.EventTypeWarning, "involvedObject.kind": "Pod"}.String(), Limit: diagnoseEvents,
 	}, &events)
 	if err != nil {
 		return "", err
 	}
 	return health.Cause(pods, events), nil
+}
+
+// podsOf selects the owner's pods.
+func (e *Engine) podsOf(owner Owner) labels.Set {
+	pods := labels.Set{v1.LabelApp: owner.Name}
+	if e.namespace != "" {
+		pods[v1.LabelAppNamespace] = owner.Namespace
+	}
+	return pods
 }
 
 // listInto reads core objects of a namespace.

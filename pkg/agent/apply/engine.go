@@ -1,6 +1,7 @@
 package apply
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -10,7 +11,6 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/metadata"
-	toolscache "k8s.io/client-go/tools/cache"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 
 	v1 "github.com/example/myapp-hub/api/v1"
@@ -36,10 +36,18 @@ type Owner struct {
 // String names the app: "shop/web".
 func (o Owner) String() string { return o.Namespace + "/" + o.Name }
 
+func (o Owner) key() types.NamespacedName {
+	return types.NamespacedName{Namespace: o.Namespace, Name: o.Name}
+}
+
 // Config is what an Engine works with.
 type Config struct {
 	// Member is the name of the member.
 	Member string
+	// Namespace is where all objects are if the member is a namespace of a cluster
+	// that others use too. Empty: each app's are in the namespace that it has on the
+	// hub.
+	Namespace string
 	// Cache holds what CacheOptions says. It may be started later.
 	Cache cache.Cache
 	// Metadata writes to the cluster and reads from it live, Dynamic reads whole
@@ -49,8 +57,9 @@ type Config struct {
 	Mapper   meta.RESTMapper
 	// Discover makes a mapper like it that remembers nothing.
 	Discover func() (meta.RESTMapper, error)
-	// Events is told about every object of an app on the cluster.
-	Events toolscache.ResourceEventHandler
+	// OnChange is called when an object of an app is seen for the first time, has
+	// changed or is gone. It must not block.
+	OnChange func(App)
 	// OnSync is called when a kind that an app waits for has been listed.
 	OnSync func()
 	// Held is asked before each write; nothing is written while it is true, for the
@@ -65,12 +74,13 @@ type Config struct {
 // different owners.
 type Engine struct {
 	member     string
+	namespace  string
 	cache      cache.Cache
 	metadata   metadata.Interface
 	dynamic    dynamic.Interface
 	mapper     meta.RESTMapper
 	discover   func() (meta.RESTMapper, error)
-	events     toolscache.ResourceEventHandler
+	onChange   func(App)
 	onSync     func()
 	held       func() (message string, held bool)
 	unanswered *Unanswered
@@ -81,8 +91,8 @@ type Engine struct {
 // New makes the engine of a member. It must be started before it is used.
 func New(c Config) *Engine {
 	e := &Engine{
-		member: c.Member, cache: c.Cache, metadata: c.Metadata, dynamic: c.Dynamic, mapper: c.Mapper, discover: c.Discover,
-		events: c.Events, onSync: c.OnSync, held: c.Held, unanswered: c.Unanswered,
+		member: c.Member, namespace: c.Namespace, cache: c.Cache, metadata: c.Metadata, dynamic: c.Dynamic, mapper: c.Mapper, discover: c.Discover,
+		onChange: c.OnChange, onSync: c.OnSync, held: c.Held, unanswered: c.Unanswered,
 		memory: newMemory(),
 	}
 	e.watches.kinds = map[kindKey]kindWatch{}
@@ -91,6 +101,12 @@ func New(c Config) *Engine {
 
 // Member is the name of the member that the engine works on.
 func (e *Engine) Member() string { return e.member }
+
+// Namespace is where all objects are on a namespaced member, else empty.
+func (e *Engine) Namespace() string { return e.namespace }
+
+// home is the namespace of the owner's objects on the cluster.
+func (e *Engine) home(owner Owner) string { return cmp.Or(e.namespace, owner.Namespace) }
 
 // Apply brings the owner's objects to the manifests, in their order, and then
 // prunes what is no longer wanted. observed must have been read after the cache
@@ -104,7 +120,7 @@ func (e *Engine) Apply(ctx context.Context, owner Owner, manifests []manifest.Ma
 		set.Changes = []Change{change}
 		return set, nil
 	}
-	change, ok, err := e.prepare(ctx, manifests)
+	change, ok, err := e.prepare(ctx, e.home(owner), manifests)
 	if err != nil {
 		if change, ok = refusalOf(manifests[0], err); !ok {
 			return set, err

@@ -13,8 +13,9 @@ import (
 	toolscache "k8s.io/client-go/tools/cache"
 )
 
-// informer tells when the cluster no longer finds its kind, or refuses to list it. Such an informer keeps
-// what it has seen last and calls itself synced, which is true no more.
+// informer tells when the cluster refuses to list its kind, or no longer finds it.
+// One whose kind is lost keeps what it has seen last and calls itself synced, which
+// is true no more.
 type informer struct {
 	toolscache.SharedIndexInformer
 	lost   chan struct{}

@@ -9,6 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	selectors "k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
@@ -100,7 +101,7 @@ func (e *Engine) Observe(ctx context.Context, owner Owner) (Observed, error) {
 }
 
 func (e *Engine) observeKind(ctx context.Context, gvk schema.GroupVersionKind, owner Owner, seen Observed) error {
-	list, err := e.listCached(ctx, gvk, appObjects(owner.Namespace, string(owner.UID))...)
+	list, err := e.listCached(ctx, gvk, appObjects(e.home(owner), string(owner.UID))...)
 	if err != nil {
 		return err
 	}
@@ -163,13 +164,13 @@ func (e *Engine) listCached(ctx context.Context, gvk schema.GroupVersionKind, op
 func (e *Engine) StampsOf(ctx context.Context, app types.NamespacedName) ([]manifest.Stamp, error) {
 	var stamps []manifest.Stamp
 	for _, gvk := range e.watching(true) {
-		named := []client.ListOption{client.InNamespace(app.Namespace), client.MatchingFields{indexAppName: app.Name}, client.UnsafeDisableDeepCopy}
+		named := []client.ListOption{client.MatchingFields{indexAppName: app.Name}, client.UnsafeDisableDeepCopy}
 		list, err := e.listCached(ctx, gvk, named...)
 		if err != nil {
 			return nil, fmt.Errorf("reading cached %ss of %s: %w", gvk.Kind, app, err)
 		}
 		for _, o := range list {
-			if isCopy(o) {
+			if isCopy(o) || e.appOf(o).NamespacedName != app {
 				continue
 			}
 			stamps = append(stamps, manifest.StampOf(o.GetAnnotations()))
@@ -188,18 +189,24 @@ func metaOf(o metav1.Object) *metav1.ObjectMeta {
 }
 
 // CacheOptions are the options of the cache an Engine reads: only what this hub
-// placed on this member. An agent learns its hub's identity only from its Works,
-// and leaves hubID empty.
-func CacheOptions(hubID, member string) cache.Options {
+// placed on this member, in its namespace if it is a namespaced one. An agent
+// learns its hub's identity only from its Works, and leaves hubID empty.
+func CacheOptions(hubID, member, namespace string) cache.Options {
 	set := labels.Set{v1.LabelMember: member}
 	if hubID != "" {
 		set[v1.LabelHubID] = hubID
 	}
-	return cache.Options{
+	options := cache.Options{
 		DefaultLabelSelector: labels.SelectorFromSet(set), DefaultTransform: slim, NewInformer: newInformer,
 		// Reading a kind that is not watched any more must not begin a watch, and wait for it.
 		ReaderFailOnMissingInformer: true,
 	}
+	if namespace != "" {
+		// A cache of namespaces is one of caches, which ends otherwise. By this selector
+		// requests are for the namespace, too.
+		options.DefaultFieldSelector = selectors.OneTermEqualSelector("metadata.namespace", namespace)
+	}
+	return options
 }
 
 // slim keeps what the engine and health read of an object. It may see an object

@@ -64,7 +64,7 @@ func (e *Engine) Remove(ctx context.Context, owner Owner, policy v1.DeletionPoli
 	}
 	for _, l := range slices.Backward(found) {
 		for i := range l.objects {
-			key := objectKey{l.gvk.GroupKind(), types.NamespacedName{Namespace: owner.Namespace, Name: l.objects[i].Name}}
+			key := objectKey{l.gvk.GroupKind(), types.NamespacedName{Namespace: e.home(owner), Name: l.objects[i].Name}}
 			if err := e.removeOne(ctx, l.client, owner, &l.objects[i], policy); err != nil {
 				return Removal{}, fmt.Errorf("removing %s: %w", key, err)
 			}
@@ -79,7 +79,7 @@ func (e *Engine) Remove(ctx context.Context, owner Owner, policy v1.DeletionPoli
 		return Removal{Left: []string{key.String() + " (watched, but not listed)"}, Retry: RetryTerminating}, nil
 	}
 	if !e.resumed() {
-		return Removal{Left: []string{"what ConfigMap " + inventoryNamespace + "/" + inventoryName + " names, which cannot be read or watched"}, Retry: retryNotOwned}, nil
+		return Removal{Left: []string{"what ConfigMap " + e.inventory().String() + " names, which cannot be read or watched"}, Retry: retryNotOwned}, nil
 	}
 	return e.confirm(ctx, owner)
 }
@@ -193,7 +193,7 @@ func (e *Engine) gone(kind schema.GroupKind) (bool, error) {
 // app's UID on this member, and those that lost the member's name, which the cache
 // does not show. They are not all ours: the hub ID may be another's.
 func (e *Engine) listLive(ctx context.Context, gvk schema.GroupVersionKind, owner Owner) ([]metav1.PartialObjectMetadata, metadata.ResourceInterface, error) {
-	r, err := e.resource(gvk, owner.Namespace)
+	r, err := e.resource(gvk, e.home(owner))
 	if err != nil {
 		return nil, nil, err
 	}

@@ -2,7 +2,6 @@ package apply
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 
@@ -115,40 +114,6 @@ func deleteLive(ctx context.Context, r metadata.ResourceInterface, live *metav1.
 		return nil
 	}
 	return classify(err)
-}
-
-// writeInventory adds a kind to the inventory, which another hub may share.
-func (e *Engine) writeInventory(ctx context.Context, gvk schema.GroupVersionKind) error {
-	if err := e.mayWrite(); err != nil {
-		return err
-	}
-	r, err := e.resource(configMapGVK, inventoryNamespace)
-	if err != nil {
-		return err
-	}
-	data := map[string]any{gvk.GroupKind().String(): gvk.Version}
-	add, err := json.Marshal(map[string]any{"data": data})
-	if err != nil {
-		return err
-	}
-	create, err := json.Marshal(map[string]any{
-		"apiVersion": "v1", "kind": "ConfigMap", "data": data,
-		"metadata": map[string]any{"name": inventoryName, "namespace": inventoryNamespace, "resourceVersion": createOnly},
-	})
-	if err != nil {
-		return err
-	}
-	ctx, cancel := context.WithTimeout(ctx, 2*RequestTimeout)
-	defer cancel()
-	for {
-		_, err = r.Patch(ctx, inventoryName, types.MergePatchType, add, metav1.PatchOptions{FieldManager: v1.FieldManager})
-		if !apierrors.IsNotFound(err) {
-			return classify(err)
-		}
-		if _, err = patch(ctx, r, inventoryName, create, false); !apierrors.IsConflict(err) {
-			return err
-		}
-	}
 }
 
 // Unreachable is true when an error is not an API server's answer: the cluster

@@ -3,13 +3,11 @@ package apply
 import (
 	"context"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"sync"
 	"time"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/wait"
@@ -89,7 +87,7 @@ func (e *Engine) keepResuming(ctx context.Context) {
 }
 
 func (e *Engine) logResume(ctx context.Context, err error) {
-	logf.FromContext(ctx).Error(err, "Cannot watch all kinds of which apps had objects", "inventory", inventoryNamespace+"/"+inventoryName)
+	logf.FromContext(ctx).Error(err, "Cannot watch all kinds of which apps had objects", "inventory", e.inventory().String())
 }
 
 // resume watches the kinds that the inventory names.
@@ -157,7 +155,7 @@ func (e *Engine) begin(gvk schema.GroupVersionKind, failures int) (kindWatch, er
 	if err != nil {
 		return kindWatch{}, fmt.Errorf("starting the informer of %s: %w", gvk, err)
 	}
-	registration, err := started.AddEventHandler(e.events)
+	registration, err := started.AddEventHandler(e.handler())
 	if err != nil {
 		return kindWatch{}, fmt.Errorf("watching %s: %w", gvk, err)
 	}
@@ -211,7 +209,7 @@ func (e *Engine) gvkOf(kind kindKey) schema.GroupVersionKind {
 // the first that cannot be. A kind is recorded in the inventory before its first
 // object is made, for what is not watched after a restart would be left behind, and
 // not before it was listed: what may not be listed could never be confirmed gone.
-func (e *Engine) prepare(ctx context.Context, manifests []manifest.Manifest) (Change, bool, error) {
+func (e *Engine) prepare(ctx context.Context, home string, manifests []manifest.Manifest) (Change, bool, error) {
 	var missing []manifest.Manifest
 	e.watches.mu.Lock()
 	for _, m := range manifests {
@@ -220,6 +218,11 @@ func (e *Engine) prepare(ctx context.Context, manifests []manifest.Manifest) (Ch
 		}
 	}
 	e.watches.mu.Unlock()
+	for _, m := range manifests {
+		if m.Namespace != home {
+			return refused(m, v1.ReasonNotPermitted, "the objects of the app belong into namespace %s of the member", home), false, nil
+		}
+	}
 	for _, m := range missing {
 		mapping, err := e.mapper.RESTMapping(m.GVK.GroupKind(), m.GVK.Version)
 		switch {
@@ -250,57 +253,6 @@ func (e *Engine) prepare(ctx context.Context, manifests []manifest.Manifest) (Ch
 		}
 	}
 	return Change{}, true, nil
-}
-
-const (
-	// The inventory names the kinds of which apps have had objects on a cluster.
-	inventoryNamespace = "myapp-hub-system"
-	inventoryName      = "myapp-hub-inventory"
-)
-
-// readInventory reads the kinds from the cluster. No inventory: no kind but
-// those that are always watched was ever used.
-func (e *Engine) readInventory(ctx context.Context) ([]schema.GroupVersionKind, error) {
-	r, err := e.whole(configMapGVK, inventoryNamespace)
-	if err != nil {
-		return nil, err
-	}
-	live, err := getWhole(ctx, r, inventoryName)
-	if err != nil || live == nil {
-		return nil, classify(err)
-	}
-	data, _ := live.Object["data"].(map[string]any)
-	var kinds []schema.GroupVersionKind
-	for _, key := range slices.Sorted(maps.Keys(data)) {
-		version, _ := data[key].(string)
-		kinds = append(kinds, schema.ParseGroupKind(key).WithVersion(version))
-	}
-	e.memory.setRecorded(kinds...)
-	return kinds, nil
-}
-
-// isRecorded is true for a kind that is watched after a restart.
-func (e *Engine) isRecorded(gvk schema.GroupVersionKind) bool {
-	return slices.Contains(baseKinds(), gvk) || e.memory.isRecorded(gvk)
-}
-
-// recordKind adds a kind to the inventory of the cluster, which only grows.
-func (e *Engine) recordKind(ctx context.Context, gvk schema.GroupVersionKind) error {
-	if e.isRecorded(gvk) {
-		return nil
-	}
-	if err := e.ensureNamespace(ctx, inventoryNamespace); err != nil {
-		return err
-	}
-	err := e.writeInventory(ctx, gvk)
-	if apierrors.IsNotFound(err) {
-		e.memory.setNamespace(inventoryNamespace, false)
-	}
-	if err != nil {
-		return fmt.Errorf("recording in ConfigMap %s/%s that apps have %s objects: %w", inventoryNamespace, inventoryName, gvk.Kind, err)
-	}
-	e.memory.setRecorded(gvk)
-	return nil
 }
 
 // appObjects are options to list an app's cached objects without copying them.

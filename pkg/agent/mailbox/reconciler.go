@@ -82,6 +82,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 // happens, zero for never; an error is tried again with backoff.
 func (r *Reconciler) carryOut(ctx context.Context, work *v1.Work) (feedback v1.Feedback, retry time.Duration, err error) {
 	owner := ownerOf(work)
+	if work.Spec.Namespace != r.Engine.Namespace() {
+		return elsewhere(work.Spec.Namespace, r.Engine.Namespace()), 0, nil
+	}
 	switch work.Spec.State {
 	case v1.WorkRemoved:
 		feedback, retry, err = r.remove(ctx, owner, work)
@@ -97,6 +100,21 @@ func (r *Reconciler) carryOut(ctx context.Context, work *v1.Work) (feedback v1.F
 		feedback = apply.ErrorFeedback(work.Status.Feedback, err)
 	}
 	return feedback, retry, err
+}
+
+// elsewhere is the report of a Work that is for another part of the cluster than
+// the agent's. Its app may be there: nothing is done, and nothing confirmed.
+func elsewhere(ordered, own string) v1.Feedback {
+	part := func(namespace string) string {
+		if namespace == "" {
+			return "the whole cluster"
+		}
+		return "namespace " + namespace
+	}
+	return v1.Feedback{
+		State: v1.FeedbackFailed, Reason: v1.ReasonNotPermitted,
+		Message: fmt.Sprintf("spec.namespace of the MemberCluster says that it is %s, and its agent runs for %s: start the agent with that --namespace", part(ordered), part(own)),
+	}
 }
 
 // ownerOf is the app of a Work, at the point of its history that the Work is from.

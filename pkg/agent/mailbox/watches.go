@@ -9,9 +9,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/types"
-	toolscache "k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -32,7 +30,7 @@ const workers = 8
 // where events go, and adds the controller to the agent's manager.
 func Setup(mgr manager.Manager, r *Reconciler, config apply.Config) error {
 	own := &ownCluster{member: config.Member, works: mgr.GetClient(), started: make(chan struct{})}
-	config.Events, config.OnSync, config.Unanswered = own.events(), own.enqueueAll, &apply.Unanswered{}
+	config.OnChange, config.OnSync, config.Unanswered = own.onChange, own.enqueueAll, &apply.Unanswered{}
 	r.Engine = apply.New(config)
 	own.engine = r.Engine
 	c, err := controller.NewTypedUnmanaged("mailbox", controller.TypedOptions[reconcile.Request]{
@@ -125,28 +123,9 @@ func (o *ownCluster) enqueueAll() {
 	}
 }
 
-// events maps an object on the own cluster to the Work that placed it.
-func (o *ownCluster) events() toolscache.ResourceEventHandler {
-	changed := func(object any) {
-		if tombstone, ok := object.(toolscache.DeletedFinalStateUnknown); ok {
-			object = tombstone.Obj
-		}
-		m, err := meta.Accessor(object)
-		if err != nil {
-			return
-		}
-		l := m.GetLabels()
-		if l[v1.LabelApp] == "" || l[v1.LabelAppUID] == "" {
-			return
-		}
-		o.enqueue(types.NamespacedName{
-			Namespace: v1.MailboxNamespace(o.member),
-			Name:      v1.WorkName(m.GetNamespace(), l[v1.LabelApp], types.UID(l[v1.LabelAppUID])),
-		})
-	}
-	return toolscache.ResourceEventHandlerFuncs{
-		AddFunc: changed, DeleteFunc: changed,
-		// Somebody may have taken off the labels that name the app.
-		UpdateFunc: func(before, after any) { changed(before); changed(after) },
+// onChange enqueues the Work that placed an object.
+func (o *ownCluster) onChange(app apply.App) {
+	if app.UID != "" {
+		o.enqueue(types.NamespacedName{Namespace: v1.MailboxNamespace(o.member), Name: v1.WorkName(app.Namespace, app.Name, app.UID)})
 	}
 }

@@ -77,7 +77,7 @@ func (r *Reconciler) observe(ctx context.Context, key types.NamespacedName) (*sn
 			reach.Ready, reach.Message = ready.Status == "True", ready.Message
 		}
 		s.reach[m.Name] = reach
-		s.clusters[m.Name] = render.Cluster{Name: m.Name, Labels: m.Labels, Properties: m.Spec.Properties}
+		s.clusters[m.Name] = render.ClusterOf(m)
 		s.members = append(s.members, placement.Member{Name: m.Name, Labels: m.Labels, Ready: reach.Ready})
 	}
 

@@ -39,6 +39,8 @@ const unreadableAfter = 10 * time.Second
 // Session is what delivery needs of a Push member's connection.
 type Session interface {
 	cluster.Cluster
+	// Namespace is that of a namespaced member, else empty.
+	Namespace() string
 	// Metadata is the client that writes to the member.
 	Metadata() metadata.Interface
 	// Dynamic is the client that reads whole objects from the member.
@@ -117,9 +119,9 @@ func (c *Controller) serve(ctx context.Context, member string, session Session) 
 		return
 	}
 	engine := apply.New(apply.Config{
-		Member: member, Cache: session.GetCache(), Metadata: session.Metadata(), Dynamic: session.Dynamic(), Mapper: session.GetRESTMapper(),
+		Member: member, Namespace: session.Namespace(), Cache: session.GetCache(), Metadata: session.Metadata(), Dynamic: session.Dynamic(), Mapper: session.GetRESTMapper(),
 		Discover:   func() (meta.RESTMapper, error) { return apply.NewMapper(session.GetConfig(), session.GetHTTPClient()) },
-		Events:     c.memberEvents(member),
+		OnChange:   func(app apply.App) { c.queue.Add(request(member, app.NamespacedName)) },
 		OnSync:     func() { c.enqueuePlaced(ctx, member, c.queue) },
 		Unanswered: &c.reconciler.unanswered,
 		Held:       c.reconciler.Guard.Held,
@@ -149,7 +151,7 @@ func (c *Controller) serve(ctx context.Context, member string, session Session) 
 // explainUnreadable says in the rows of a member that its objects cannot be read.
 func (c *Controller) explainUnreadable(member string) {
 	note := "the member answers, but the hub has not been able to list its Deployments and Services: " +
-		"check that the rights of deploy/rbac/member-push.yaml are granted there"
+		"check that the rights of deploy/rbac/member-push.yaml are granted there, or those of member-push-namespaced.yaml if it has a spec.namespace"
 	for _, req := range c.reconciler.gates.explain(member, note) {
 		c.queue.Add(req)
 	}

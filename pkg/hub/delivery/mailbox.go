@@ -136,7 +136,7 @@ func (r *Reconciler) pullApply(ctx context.Context, o order, work *v1.Work) (rec
 // it without their content.
 func presentSpec(o order, frames []manifest.Manifest, wanted rendered) v1.WorkSpec {
 	spec := v1.WorkSpec{
-		State: v1.WorkPresent, DeletionPolicy: o.app.Spec.DeletionPolicy,
+		State: v1.WorkPresent, DeletionPolicy: o.app.Spec.DeletionPolicy, Namespace: o.cluster.Spec.Namespace,
 		ContentHash: manifest.SetHash(wanted.manifests), Policies: wanted.policies,
 	}
 	name := v1.WorkName(o.app.Namespace, o.app.Name, o.app.UID)
@@ -161,7 +161,7 @@ func sameContent(is, wanted v1.WorkSpec) bool {
 // sameOrder is true when the Work says how to treat it, too. The app's generation
 // may be older, if it changed nothing here.
 func sameOrder(is, wanted v1.WorkSpec) bool {
-	return is.HubEpoch == wanted.HubEpoch && apiequality.Semantic.DeepEqual(is.Policies, wanted.Policies)
+	return is.HubEpoch == wanted.HubEpoch && is.Namespace == wanted.Namespace && apiequality.Semantic.DeepEqual(is.Policies, wanted.Policies)
 }
 
 // inWork gives the Secrets that the Work names. It does not know their hashes.
@@ -197,7 +197,7 @@ func (r *Reconciler) pullRemoval(ctx context.Context, o order, work *v1.Work) (r
 		if err != nil || live == nil {
 			return unconfirmed(err)
 		}
-		return r.writeWork(ctx, o, work, v1.WorkSpec{State: v1.WorkRemoved, DeletionPolicy: live.Spec.DeletionPolicy})
+		return r.writeWork(ctx, o, work, v1.WorkSpec{State: v1.WorkRemoved, DeletionPolicy: live.Spec.DeletionPolicy, Namespace: namespaceOf(o, work)})
 	}
 	feedback := work.Status.Feedback
 	if work.Status.ObservedGeneration != work.Generation {
@@ -214,6 +214,18 @@ func (r *Reconciler) pullRemoval(ctx context.Context, o order, work *v1.Work) (r
 	}
 	r.report(o, aggregate.Report{Work: work.UID, Sequence: work.Status.Sequence, Feedback: feedback})
 	return lookAgain(err)
+}
+
+// namespaceOf is where an app is removed from: where it was ordered to be, or else
+// where it would be.
+func namespaceOf(o order, work *v1.Work) string {
+	if work != nil {
+		return work.Spec.Namespace
+	}
+	if o.cluster != nil {
+		return o.cluster.Spec.Namespace
+	}
+	return ""
 }
 
 // writeWork creates or updates the Work. The cache may be behind our own last

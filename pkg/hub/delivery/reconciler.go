@@ -186,7 +186,7 @@ func (r *Reconciler) render(ctx context.Context, o order) (rendered, error) {
 	in := render.Input{
 		Namespace: o.app.Namespace, Name: o.app.Name, UID: o.app.UID,
 		Stamp: r.stamp(o), HubID: r.HubID,
-		Cluster:  render.Cluster{Name: o.member, Labels: o.cluster.Labels, Properties: o.cluster.Spec.Properties},
+		Cluster:  render.ClusterOf(o.cluster),
 		Template: template, Replicas: o.row.Replicas,
 	}
 	objects, err := render.Render(in)

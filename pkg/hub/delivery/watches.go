@@ -7,10 +7,8 @@ import (
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	toolscache "k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/util/workqueue"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/event"
@@ -181,28 +179,6 @@ func members(app *v1.MyApp) []string {
 		names = append(names, row.Cluster)
 	}
 	return names
-}
-
-// memberEvents maps an object of a member to the app it belongs to.
-func (c *Controller) memberEvents(member string) toolscache.ResourceEventHandler {
-	add := func(object any) {
-		if tombstone, ok := object.(toolscache.DeletedFinalStateUnknown); ok {
-			object = tombstone.Obj
-		}
-		o, err := meta.Accessor(object)
-		if err != nil {
-			return
-		}
-		if app := o.GetLabels()[v1.LabelApp]; app != "" {
-			c.queue.Add(request(member, types.NamespacedName{Namespace: o.GetNamespace(), Name: app}))
-		}
-	}
-	return toolscache.ResourceEventHandlerFuncs{
-		AddFunc: add,
-		// Somebody may have taken off the label that names the app.
-		UpdateFunc: func(before, after any) { add(before); add(after) },
-		DeleteFunc: add,
-	}
 }
 
 // changedDecisions are the members about which something else is to be done

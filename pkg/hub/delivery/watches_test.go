@@ -7,8 +7,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
-	toolscache "k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/util/workqueue"
 	mcreconcile "sigs.k8s.io/multicluster-runtime/pkg/reconcile"
 
@@ -75,36 +73,6 @@ func drain(q queue) (all []string) {
 	}
 	slices.Sort(all)
 	return all
-}
-
-func TestMemberEvents(t *testing.T) {
-	object := &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "other-name", Labels: map[string]string{v1.LabelApp: "web"}}}
-	foreign := &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "web"}}
-	want := drain(func() queue {
-		q := newQueue(t)
-		q.Add(request("eu", types.NamespacedName{Namespace: "shop", Name: "web"}))
-		return q
-	}())
-	for _, tt := range []struct {
-		reason string
-		event  func(toolscache.ResourceEventHandler)
-		want   []string
-	}{
-		{"added", func(h toolscache.ResourceEventHandler) { h.OnAdd(object, false) }, want},
-		{"changed", func(h toolscache.ResourceEventHandler) { h.OnUpdate(foreign, object) }, want},
-		{"deleted", func(h toolscache.ResourceEventHandler) { h.OnDelete(object) }, want},
-		{"deleted while the watch was down", func(h toolscache.ResourceEventHandler) {
-			h.OnDelete(toolscache.DeletedFinalStateUnknown{Key: "shop/x", Obj: object})
-		}, want},
-		{"not an app's", func(h toolscache.ResourceEventHandler) { h.OnAdd(foreign, false) }, nil},
-		{"no object at all", func(h toolscache.ResourceEventHandler) { h.OnAdd("x", false) }, nil},
-	} {
-		c := &Controller{queue: newQueue(t)}
-		tt.event(c.memberEvents("eu"))
-		if diff := cmp.Diff(tt.want, drain(c.queue)); diff != "" {
-			t.Errorf("%s (-want +got):\n%s", tt.reason, diff)
-		}
-	}
 }
 
 func TestEnqueueWork(t *testing.T) {

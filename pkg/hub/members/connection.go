@@ -62,11 +62,12 @@ func defaultPace() pace {
 // itself, so a connection that ends late has nothing it could take from the one
 // that replaced it.
 type connection struct {
-	member  string
-	hash    string
-	cfg     *rest.Config
-	options *Options
-	pace    pace
+	member    string
+	namespace string // of a namespaced member
+	hash      string
+	cfg       *rest.Config
+	options   *Options
+	pace      pace
 	// changed is told of every change of the state. It must not block.
 	changed func(member string)
 
@@ -133,7 +134,7 @@ func (c *connection) open(ctx context.Context, tlsConfig *tls.Config) (*attempt,
 		return nil, err
 	}
 	if err = c.probe(ctx, a); err == nil {
-		a.session, err = newSession(c.cfg, a.transport.client, c.member, c.options, a.suspect)
+		a.session, err = newSession(c, a)
 	}
 	if err != nil {
 		a.transport.close()

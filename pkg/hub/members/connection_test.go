@@ -24,7 +24,7 @@ func TestConnectionLeavesNothingBehindAfterFlaps(t *testing.T) {
 	defer member.Close()
 	aware := &consumer{t: t}
 	p, stop := startProvider(t, aware)
-	p.Ensure("eu-1", member.config(), "a")
+	p.Ensure("eu-1", "", member.config(), "a")
 
 	const flaps = 100
 	var last *Session
@@ -71,7 +71,7 @@ func TestSessionClientIsDeadAfterItsEnd(t *testing.T) {
 	member := newFakeMember(t)
 	defer member.Close()
 	p, stop := startProvider(t, &consumer{t: t})
-	p.Ensure("eu-1", member.config(), "a")
+	p.Ensure("eu-1", "", member.config(), "a")
 	eventually(t, "connected", isPhase(p, "eu-1", Connected))
 	got, _ := p.Get(context.Background(), "eu-1")
 	client := got.GetHTTPClient()
@@ -105,7 +105,7 @@ func TestConnectionPhases(t *testing.T) {
 			member.status.Store(int32(tt.status))
 			p, stop := startProvider(t, &consumer{t: t})
 			defer stop()
-			p.Ensure("eu-1", member.config(), "a")
+			p.Ensure("eu-1", "", member.config(), "a")
 			eventually(t, tt.reason, isPhase(p, "eu-1", tt.phase))
 			if got := p.State("eu-1").Message; !strings.Contains(got, tt.message) || (tt.message == "") != (got == "") {
 				t.Errorf("message %q, want %q in it: %s", got, tt.message, tt.reason)
@@ -128,7 +128,7 @@ func TestSuspectProbesAtOnceButNotMoreThanTheRate(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() { defer close(done); _ = p.Start(ctx, &consumer{t: t}) }()
-	p.Ensure("eu-1", member.config(), "a")
+	p.Ensure("eu-1", "", member.config(), "a")
 	eventually(t, "connected with a watch", func() bool { return isPhase(p, "eu-1", Connected)() && member.watches.Load() > 0 })
 	got, _ := p.Get(ctx, "eu-1")
 	before := member.requests.Load()
@@ -161,11 +161,11 @@ func TestReplacedConnectionEndsFirstAndTakesNothingWithIt(t *testing.T) {
 		}
 	}}
 	p, stop := startProvider(t, aware)
-	p.Ensure("eu-1", old.config(), "a")
+	p.Ensure("eu-1", "", old.config(), "a")
 	<-blocked
-	p.Ensure("eu-1", middle.config(), "b") // returns although a cannot end yet
+	p.Ensure("eu-1", "", middle.config(), "b") // returns although a cannot end yet
 	p.Drop("eu-1")
-	p.Ensure("eu-1", last.config(), "c")
+	p.Ensure("eu-1", "", last.config(), "c")
 	if p.State("eu-1").Phase != Connecting || !p.Has("eu-1", "c") || p.Has("eu-1", "a") {
 		t.Errorf("state of a connection that waits: %+v", p.State("eu-1"))
 	}
@@ -183,7 +183,7 @@ func TestReplacedConnectionEndsFirstAndTakesNothingWithIt(t *testing.T) {
 		t.Errorf("Get: %v, %v; want the session of c", got, err)
 	}
 	before := last.requests.Load()
-	p.Ensure("eu-1", old.config(), "c")
+	p.Ensure("eu-1", "", old.config(), "c")
 	reachAnother(t, p) // by now a new connection would have asked
 	if !isPhase(p, "eu-1", Connected)() || last.requests.Load() > before+2 {
 		t.Error("Ensure with the same hash disturbed the connection")
@@ -199,9 +199,9 @@ func TestEnsureAndDropBeforeStart(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.Ensure("eu-1", member.config(), "a")
-	p.Ensure("eu-1", member.config(), "b")
-	p.Ensure("eu-2", member.config(), "a")
+	p.Ensure("eu-1", "", member.config(), "a")
+	p.Ensure("eu-1", "", member.config(), "b")
+	p.Ensure("eu-2", "", member.config(), "a")
 	p.Drop("eu-2")
 	if n := member.requests.Load(); n != 0 || len(p.slots) != 1 {
 		t.Fatalf("%d requests, %d slots before Start", n, len(p.slots))
@@ -215,7 +215,7 @@ func TestEnsureAndDropBeforeStart(t *testing.T) {
 	}
 	cancel()
 	<-done
-	p.Ensure("eu-3", member.config(), "a")
+	p.Ensure("eu-3", "", member.config(), "a")
 	if p.Has("eu-3", "a") {
 		t.Error("Ensure after the end opened a connection")
 	}
@@ -242,7 +242,7 @@ func reachAnother(t *testing.T, p *Provider) {
 	t.Helper()
 	other := newFakeMember(t)
 	defer other.Close()
-	p.Ensure("other", other.config(), other.URL)
+	p.Ensure("other", "", other.config(), other.URL)
 	eventually(t, "the other member connected with a watch", func() bool { return isPhase(p, "other", Connected)() && other.watches.Load() > 0 })
 	p.Drop("other")
 	eventually(t, "the other member's connection to end", func() bool { return other.watches.Load() == 0 })
@@ -262,7 +262,7 @@ func TestPingsNoticeASilentPeer(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() { defer close(done); _ = p.Start(ctx, &consumer{t: t}) }()
-	p.Ensure("eu-1", member.configFor("https://"+proxy.Addr().String()), "a")
+	p.Ensure("eu-1", "", member.configFor("https://"+proxy.Addr().String()), "a")
 	eventually(t, "connected with a watch", func() bool { return isPhase(p, "eu-1", Connected)() && member.watches.Load() > 0 })
 	proxy.silent.Store(true)
 	from := time.Now()

@@ -96,7 +96,7 @@ func testOptions() Options {
 		Namespace: "hub",
 		Username:  "hub",
 		Mapper:    func(*rest.Config, *http.Client) (meta.RESTMapper, error) { return mapper, nil },
-		CacheOptions: func(string) cache.Options {
+		CacheOptions: func(_, _ string) cache.Options {
 			return cache.Options{ByObject: map[client.Object]cache.ByObject{&appsv1.Deployment{}: {}}}
 		},
 		Scheme: scheme.Scheme,

@@ -39,9 +39,9 @@ type Options struct {
 	// Mapper maps the kinds that are written to members, without discovery: a
 	// member that is slow to answer discovery must not delay a Session. Required.
 	Mapper func(*rest.Config, *http.Client) (meta.RESTMapper, error)
-	// CacheOptions says what the cache of a member's Session holds. It is
-	// called once for each Session. Required.
-	CacheOptions func(member string) cache.Options
+	// CacheOptions says what the cache of a member's Session holds; namespace is that
+	// of a namespaced member, else empty. It is called once for each Session. Required.
+	CacheOptions func(member, namespace string) cache.Options
 	// Scheme is that of the clients of members. Default: client-go's.
 	Scheme *runtime.Scheme
 	// Clock is for tests. Default: the real one.
@@ -132,11 +132,11 @@ func (p *Provider) IndexField(context.Context, client.Object, string, client.Ind
 	return errors.New("members: indexes on member clusters are not supported")
 }
 
-// Ensure sees to it that there is a connection to the member with this
-// credential, and returns at once. A connection with another credential is
-// ended; the new one begins when nothing of it is left. credentialHash is the
-// identity of the credential: with an equal one Ensure does nothing.
-func (p *Provider) Ensure(name string, cfg *rest.Config, credentialHash string) {
+// Ensure sees to it that there is a connection to the member, or to its namespace,
+// with this credential, and returns at once. A connection with another credential
+// is ended; the new one begins when nothing of it is left. credentialHash is the
+// identity of credential and namespace: with an equal one Ensure does nothing.
+func (p *Provider) Ensure(name, namespace string, cfg *rest.Config, credentialHash string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.stopped {
@@ -154,15 +154,16 @@ func (p *Provider) Ensure(name string, cfg *rest.Config, credentialHash string) 
 		retire(s.current)
 	}
 	c := &connection{
-		member:  name,
-		hash:    credentialHash,
-		cfg:     rest.CopyConfig(cfg),
-		options: &p.options,
-		pace:    p.pace,
-		changed: p.changes.add,
-		after:   s.last,
-		done:    make(chan struct{}),
-		state:   ConnState{Phase: Connecting},
+		member:    name,
+		namespace: namespace,
+		hash:      credentialHash,
+		cfg:       rest.CopyConfig(cfg),
+		options:   &p.options,
+		pace:      p.pace,
+		changed:   p.changes.add,
+		after:     s.last,
+		done:      make(chan struct{}),
+		state:     ConnState{Phase: Connecting},
 	}
 	s.current, s.last = c, c.done
 	p.launch(c)

@@ -171,7 +171,7 @@ func (r *reconciler) act(ctx context.Context, seen observed, plan decision) erro
 		r.provider.Drop(name)
 	}
 	if plan.ensure && seen.credential.fresh != nil {
-		r.provider.Ensure(name, seen.credential.fresh, seen.credential.hash)
+		r.provider.Ensure(name, seen.member.Spec.Namespace, seen.credential.fresh, seen.credential.hash)
 	}
 	if seen.mailbox != nil {
 		return r.ensureMailbox(ctx, name, seen.mailbox)

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -24,7 +25,7 @@ const defaultKey = "kubeconfig"
 type credential struct {
 	// problem says why there is no usable credential; nil when there is one.
 	problem *metav1.Condition
-	// hash identifies the kubeconfig.
+	// hash identifies the kubeconfig and the namespace it is used for.
 	hash string
 	// fresh is set when the Secret was read just now; its content is kept
 	// nowhere but in the connection.
@@ -68,7 +69,7 @@ func (r *reconciler) observeCredential(ctx context.Context, member *v1.MemberClu
 		// that errs must not end a connection.
 		return nil, fmt.Errorf("reading Secret %s of member %s: %w", key, member.Name, err)
 	}
-	read := readCredential(secret, ref)
+	read := readCredential(secret, ref, member.Spec.Namespace)
 	m.secret = secretSeen{ref: ref, uid: secret.UID, version: secret.ResourceVersion, outcome: *read}
 	m.secret.outcome.fresh = nil
 	return read, nil
@@ -80,7 +81,7 @@ func (r *reconciler) noSecret(key client.ObjectKey, m *memory) *credential {
 }
 
 // readCredential is pure.
-func readCredential(secret *corev1.Secret, ref v1.SecretKeyRef) *credential {
+func readCredential(secret *corev1.Secret, ref v1.SecretKeyRef, namespace string) *credential {
 	data, ok := secret.Data[ref.Key]
 	if !ok {
 		return &credential{problem: missing(fmt.Sprintf("Secret %s/%s has no key %q: put the kubeconfig under this key, or set spec.kubeconfigSecretRef.key.",
@@ -92,7 +93,7 @@ func readCredential(secret *corev1.Secret, ref v1.SecretKeyRef) *credential {
 		return &credential{problem: condition(metav1.ConditionFalse, v1.ReasonCredentialRefused,
 			fmt.Sprintf("Secret %s/%s, key %q: %s.", secret.Namespace, secret.Name, ref.Key, refused.Error()))}
 	}
-	sum := sha256.Sum256(data)
+	sum := sha256.Sum256(slices.Concat([]byte(namespace), []byte{0}, data))
 	return &credential{hash: hex.EncodeToString(sum[:]), fresh: cfg}
 }
 

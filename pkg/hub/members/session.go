@@ -3,12 +3,10 @@ package members
 import (
 	"context"
 	"fmt"
-	"net/http"
 
 	"github.com/go-logr/logr"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/metadata"
-	"k8s.io/client-go/rest"
 	toolscache "k8s.io/client-go/tools/cache"
 	"sigs.k8s.io/controller-runtime/pkg/cluster"
 )
@@ -22,10 +20,14 @@ import (
 type Session struct {
 	cluster.Cluster
 
-	metadata metadata.Interface
-	dynamic  dynamic.Interface
-	suspect  func()
+	namespace string
+	metadata  metadata.Interface
+	dynamic   dynamic.Interface
+	suspect   func()
 }
+
+// Namespace is that of a namespaced member, else empty.
+func (s *Session) Namespace() string { return s.namespace }
 
 // Metadata is a client that sends objects as they are and receives only their
 // metadata. It shares the connection of the Session.
@@ -39,12 +41,13 @@ func (s *Session) Dynamic() dynamic.Interface { return s.dynamic }
 // than once a second. Suspect never blocks.
 func (s *Session) Suspect() { s.suspect() }
 
-// newSession builds the clients and the cache of a member over one HTTP client.
-// It makes no request.
-func newSession(cfg *rest.Config, client *http.Client, member string, options *Options, suspect func()) (*Session, error) {
-	cacheOptions := options.CacheOptions(member)
+// newSession builds the clients and the cache of a member over the HTTP client of
+// an attempt. It makes no request.
+func newSession(c *connection, a *attempt) (*Session, error) {
+	cfg, client, member, options := c.cfg, a.transport.client, c.member, c.options
+	cacheOptions := options.CacheOptions(member, c.namespace)
 	if cacheOptions.DefaultWatchErrorHandler == nil {
-		cacheOptions.DefaultWatchErrorHandler = watchErrors(options.Log.WithValues("member", member), suspect)
+		cacheOptions.DefaultWatchErrorHandler = watchErrors(options.Log.WithValues("member", member), a.suspect)
 	}
 	// A Discard logger has no sink, which cluster.New takes for "none given".
 	built, err := cluster.New(cfg, func(o *cluster.Options) {
@@ -65,7 +68,7 @@ func newSession(cfg *rest.Config, client *http.Client, member string, options *O
 	if err != nil {
 		return nil, fmt.Errorf("building the dynamic client of member %s: %w", member, err)
 	}
-	return &Session{Cluster: built, metadata: light, dynamic: whole, suspect: suspect}, nil
+	return &Session{Cluster: built, namespace: c.namespace, metadata: light, dynamic: whole, suspect: a.suspect}, nil
 }
 
 // watchErrors replaces client-go's handler, which logs an error for each watch

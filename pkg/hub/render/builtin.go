@@ -14,8 +14,14 @@ import (
 // PodSelector is the selector of an app's pods on every member, as a query.
 func PodSelector(appName string) string { return v1.LabelApp + "=" + appName }
 
+// podSelector selects the app's pods, on a namespaced member among those of apps
+// of other namespaces of the hub.
 func (r *rendering) podSelector() map[string]string {
-	return map[string]string{v1.LabelApp: r.in.Name}
+	selector := map[string]string{v1.LabelApp: r.in.Name}
+	if r.in.Cluster.Namespace != "" {
+		selector[v1.LabelAppNamespace] = r.in.Namespace
+	}
+	return selector
 }
 
 func (r *rendering) addServiceAccount() error {

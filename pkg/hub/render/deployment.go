@@ -2,6 +2,7 @@ package render
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"strings"
 	"unicode"
@@ -42,8 +43,9 @@ func (r *rendering) addDeployment() error {
 func (r *rendering) podTemplate() (corev1.PodTemplateSpec, error) {
 	t := r.in.Template
 	template := corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{
-		v1.LabelApp: r.in.Name, labelName: r.in.Name, v1.LabelManagedBy: v1.ManagedBy,
+		labelName: r.in.Name, v1.LabelManagedBy: v1.ManagedBy,
 	}}}
+	maps.Copy(template.Labels, r.podSelector())
 	app, err := r.container()
 	if err != nil {
 		return template, err

@@ -76,7 +76,7 @@ func (r *rendering) manifest(path *field.Path, raw []byte) (*object, error) {
 		delete(metadata, key)
 	}
 	deleteNulls(metadata)
-	metadata["namespace"] = r.in.Namespace
+	metadata["namespace"] = r.home()
 	labels, ok := metadata["labels"].(map[string]any)
 	if !ok {
 		labels = map[string]any{}

@@ -35,6 +35,14 @@ type Cluster struct {
 	Name       string
 	Labels     map[string]string
 	Properties map[string]v1.PropertyValue
+	// Namespace is where all objects are on a namespaced member. Empty: each app's
+	// are in the namespace that it has on the hub.
+	Namespace string
+}
+
+// ClusterOf is the member as rendering sees it.
+func ClusterOf(m *v1.MemberCluster) Cluster {
+	return Cluster{Name: m.Name, Labels: m.Labels, Properties: m.Spec.Properties, Namespace: m.Spec.Namespace}
 }
 
 // Objects are what one member gets.

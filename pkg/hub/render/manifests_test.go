@@ -34,13 +34,17 @@ func input(t testing.TB, name string) Input {
 	if err := yaml.UnmarshalStrict(data, &spec); err != nil {
 		t.Fatal(err)
 	}
-	return Input{
+	in := Input{
 		Namespace: "shop", Name: "web", UID: "0b9c2f6e-0000-4000-8000-000000000001", Stamp: manifest.Stamp{Generation: 4},
 		HubID: "hub-a", Cluster: Cluster{
 			Name: "eu-1", Labels: map[string]string{"region": "eu", "env": "prod"},
 			Properties: map[string]v1.PropertyValue{"domain": "eu-1.example.com", "cost": "$5 (or $$6)"},
 		}, Template: Template(&spec), Replicas: 3,
 	}
+	if name == "namespaced" {
+		in.Cluster.Namespace = "team-a"
+	}
+	return in
 }
 
 // goldens are the specs in testdata.

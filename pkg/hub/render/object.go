@@ -1,6 +1,7 @@
 package render
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -75,19 +76,23 @@ func add[T any](r *rendering, origin *field.Path, value *T) error {
 
 // marks are the labels that tell whose an object is.
 func (r *rendering) marks() map[string]string {
-	return map[string]string{
+	marks := map[string]string{
 		v1.LabelManagedBy: v1.ManagedBy,
-		v1.LabelApp:       r.in.Name,
 		v1.LabelAppUID:    string(r.in.UID),
 		v1.LabelHubID:     r.in.HubID,
 		v1.LabelMember:    r.in.Cluster.Name,
 	}
+	maps.Copy(marks, r.podSelector())
+	return marks
 }
+
+// home is the namespace of the app's objects on the member.
+func (r *rendering) home() string { return cmp.Or(r.in.Cluster.Namespace, r.in.Namespace) }
 
 // ownLabels and ownAnnotations are marks that nobody but the hub sets.
 // LabelManagedBy is not among them: it is everybody's, and the hub replaces it.
 func ownLabels() []string {
-	return []string{v1.LabelApp, v1.LabelAppUID, v1.LabelHubID, v1.LabelMember}
+	return []string{v1.LabelApp, v1.LabelAppNamespace, v1.LabelAppUID, v1.LabelHubID, v1.LabelMember}
 }
 
 func ownAnnotations() []string {
@@ -102,7 +107,7 @@ func (r *rendering) objectMeta() metav1.ObjectMeta { return r.objectMetaNamed(r.
 func (r *rendering) objectMetaNamed(name string) metav1.ObjectMeta {
 	labels := map[string]string{labelName: r.in.Name}
 	maps.Copy(labels, r.marks())
-	return metav1.ObjectMeta{Namespace: r.in.Namespace, Name: name, Labels: labels}
+	return metav1.ObjectMeta{Namespace: r.home(), Name: name, Labels: labels}
 }
 
 // toMap is the object as server-side apply wants it: without the fields that a

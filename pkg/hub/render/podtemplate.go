@@ -8,8 +8,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/strategicpatch"
-
-	v1 "github.com/example/myapp-hub/api/v1"
 )
 
 // mergePodTemplate merges spec.podTemplate into what the other fields make.
@@ -90,11 +88,14 @@ func deleteDirectives(value any) {
 // about them: that they are the Deployment's and have the app's container, and
 // that no mark is on them that the hub did not put there.
 func (r *rendering) checkPodTemplate(t *corev1.PodTemplateSpec) error {
-	if t.Labels[v1.LabelApp] != r.in.Name {
-		return fmt.Errorf("the pods' label %s is how the app finds them and stays %s: remove the change", v1.LabelApp, r.in.Name)
-	}
+	selector := r.podSelector()
 	for _, key := range ownLabels() {
-		if _, ok := t.Labels[key]; ok && key != v1.LabelApp {
+		value, selects := selector[key]
+		label, ok := t.Labels[key]
+		switch {
+		case selects && label != value:
+			return fmt.Errorf("the pods' label %s is how the app finds them and stays %s: remove the change", key, value)
+		case ok && !selects:
 			return fmt.Errorf("the label %s is the hub's own and is never on pods: remove it", key)
 		}
 	}

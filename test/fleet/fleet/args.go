@@ -126,13 +126,15 @@ func hubArgs(p hubParams) []string {
 }
 
 type agentParams struct {
-	member, hubKubeconfig, kubeconfig, healthAddr string
-	extra                                         []string
+	member, namespace, hubKubeconfig, kubeconfig, healthAddr string
+
+	extra []string
 }
 
 func agentArgs(p agentParams) []string {
 	return append([]string{
 		"--member=" + p.member,
+		"--namespace=" + p.namespace,
 		"--hub-kubeconfig=" + p.hubKubeconfig,
 		"--kubeconfig=" + p.kubeconfig,
 		"--metrics-bind-address=0",

@@ -50,6 +50,20 @@ type MemberConfig struct {
 	Unjoined bool `json:"unjoined,omitempty"`
 }
 
+// TenantConfig describes a namespaced member: a namespace of a cluster of the fleet.
+type TenantConfig struct {
+	// Name of the MemberCluster.
+	Name string
+	// Cluster is the member on whose cluster it is; that may be Unjoined.
+	Cluster string
+	// Namespace is made if it is missing. Default: Name.
+	Namespace string
+	// Mode is how the hub reaches it. Default: Push.
+	Mode Mode
+	// Labels of the MemberCluster, beside example.com/fleet=local.
+	Labels map[string]string
+}
+
 // Config describes a fleet.
 type Config struct {
 	// Dir holds everything the fleet writes. It must be empty, missing or the

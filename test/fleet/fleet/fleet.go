@@ -117,7 +117,7 @@ func (f *Fleet) startMember(ctx context.Context, m MemberConfig, installed <-cha
 	}
 	select {
 	case <-installed:
-		return f.join(ctx, c)
+		return f.join(ctx, newcomer{MemberConfig: m, cluster: c})
 	case <-ctx.Done():
 		return ctx.Err()
 	}

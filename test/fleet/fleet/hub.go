@@ -93,12 +93,11 @@ func (f *Fleet) hubCertificate(name string) (dir string, err error) {
 	})
 }
 
-func (f *Fleet) startAgent(ctx context.Context, member, hubKubeconfig, kubeconfig string) error {
+func (f *Fleet) startAgent(ctx context.Context, params agentParams) error {
 	return withPorts(1, func(ports []int) error {
 		health := loopback(ports[0])
-		p := f.newProcess(AgentProcess(member), "agent", agentArgs(agentParams{
-			member: member, hubKubeconfig: hubKubeconfig, kubeconfig: kubeconfig, healthAddr: health, extra: f.cfg.AgentArgs,
-		}))
+		params.healthAddr, params.extra = health, f.cfg.AgentArgs
+		p := f.newProcess(AgentProcess(params.member), "agent", agentArgs(params))
 		p.HealthAddr = health
 		p.ready = httpReady(http.DefaultClient, "http://"+health+"/readyz")
 		return p.startReady(ctx)

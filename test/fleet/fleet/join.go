@@ -1,11 +1,14 @@
 package fleet
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -31,74 +34,133 @@ const (
 	mailboxTimeout = 60 * time.Second
 )
 
+// tenantInFiles is the namespace that the files of deploy/rbac for namespaced
+// members have in the place of the member's.
+const tenantInFiles = "team-a"
+
+// newcomer is a member on its way to the hub.
+type newcomer struct {
+	MemberConfig
+	cluster *Cluster
+	// namespace of a namespaced member, else empty.
+	namespace string
+}
+
+// grant gives an account on the member's cluster what deploy/rbac says of the
+// mode, and returns the account's namespace.
+func (n newcomer) grant(ctx context.Context, f *Fleet) (string, error) {
+	file := "member-" + strings.ToLower(string(n.Mode))
+	if n.namespace == "" {
+		return HubNamespace, n.cluster.applyFiles(ctx, f.deploy("rbac", file+".yaml"))
+	}
+	b, err := os.ReadFile(f.deploy("rbac", file+"-namespaced.yaml"))
+	if err != nil {
+		return "", fmt.Errorf("rights of a namespaced member: %w", err)
+	}
+	objects, err := parseManifests(bytes.ReplaceAll(b, []byte(tenantInFiles), []byte(n.namespace)))
+	if err != nil {
+		return "", fmt.Errorf("rights of a namespaced member: %w", err)
+	}
+	return n.namespace, n.cluster.Apply(ctx, objects...)
+}
+
+// AddTenant registers a namespace of a member's cluster as a member of its own.
+func (f *Fleet) AddTenant(ctx context.Context, t TenantConfig) error {
+	m := MemberConfig{Name: t.Name, Mode: t.Mode, Labels: t.Labels}
+	if m.Mode == "" {
+		m.Mode = ModePush
+	}
+	if err := m.check(); err != nil {
+		return err
+	}
+	c := f.Cluster(t.Cluster)
+	if c == nil {
+		return fmt.Errorf("fleet: tenant %s: there is no cluster %s", t.Name, t.Cluster)
+	}
+	namespace := cmp.Or(t.Namespace, t.Name)
+	object, err := toUnstructured(&corev1.Namespace{
+		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "Namespace"},
+		ObjectMeta: metav1.ObjectMeta{Name: namespace},
+	})
+	if err != nil {
+		return err
+	}
+	if err := c.Apply(ctx, object); err != nil {
+		return err
+	}
+	return f.join(ctx, newcomer{MemberConfig: m, cluster: c, namespace: namespace})
+}
+
 // join registers a member with the hub.
-func (f *Fleet) join(ctx context.Context, c *Cluster) error {
+func (f *Fleet) join(ctx context.Context, n newcomer) error {
 	var err error
-	if c.member.Mode == ModePull {
-		err = f.joinPull(ctx, c)
+	if n.Mode == ModePull {
+		err = f.joinPull(ctx, n)
 	} else {
-		err = f.joinPush(ctx, c)
+		err = f.joinPush(ctx, n)
 	}
 	if err != nil {
-		return fmt.Errorf("joining %s: %w", c.name, err)
+		return fmt.Errorf("joining %s: %w", n.Name, err)
 	}
-	f.say(c.name, "joined, "+string(c.member.Mode))
+	f.say(n.Name, "joined, "+string(n.Mode))
 	return nil
 }
 
 // joinPush gives the hub a kubeconfig for the member, through the proxy.
-func (f *Fleet) joinPush(ctx context.Context, c *Cluster) error {
-	if err := c.applyFiles(ctx, f.deploy("rbac", "member-push.yaml")); err != nil {
-		return err
-	}
-	token, err := c.Token(ctx, HubNamespace, pushAccount, tokenTTL)
+func (f *Fleet) joinPush(ctx context.Context, n newcomer) error {
+	namespace, err := n.grant(ctx, f)
 	if err != nil {
 		return err
 	}
-	config, err := c.KubeconfigFor(token, true)
+	token, err := n.cluster.Token(ctx, namespace, pushAccount, tokenTTL)
+	if err != nil {
+		return err
+	}
+	config, err := n.cluster.KubeconfigFor(token, true)
 	if err != nil {
 		return err
 	}
 	secret, err := toUnstructured(&corev1.Secret{
 		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "Secret"},
-		ObjectMeta: metav1.ObjectMeta{Namespace: HubNamespace, Name: c.name + kubeconfigSuffix},
+		ObjectMeta: metav1.ObjectMeta{Namespace: HubNamespace, Name: n.Name + kubeconfigSuffix},
 		Data:       map[string][]byte{"kubeconfig": config},
 	})
 	if err != nil {
 		return err
 	}
-	return f.Cluster(HubName).Apply(ctx, secret, memberCluster(c.member))
+	return f.Cluster(HubName).Apply(ctx, secret, n.memberCluster())
 }
 
 // joinPull starts an agent that has access to its mailbox on the hub, and to
 // the member, both through the proxies.
-func (f *Fleet) joinPull(ctx context.Context, c *Cluster) error {
+func (f *Fleet) joinPull(ctx context.Context, n newcomer) error {
 	hub := f.Cluster(HubName)
-	if err := c.applyFiles(ctx, f.deploy("rbac", "member-pull.yaml")); err != nil {
+	namespace, err := n.grant(ctx, f)
+	if err != nil {
 		return err
 	}
-	if err := hub.Apply(ctx, memberCluster(c.member)); err != nil {
+	if err := hub.Apply(ctx, n.memberCluster()); err != nil {
 		return err
 	}
 	if f.cfg.NoControllers {
 		return nil // nobody makes the mailbox
 	}
-	mailbox := client.ObjectKey{Namespace: mailboxPrefix + c.name, Name: mailboxAccount}
-	err := poll(ctx, mailboxTimeout, readyPoll, func(ctx context.Context) error {
+	mailbox := client.ObjectKey{Namespace: mailboxPrefix + n.Name, Name: mailboxAccount}
+	err = poll(ctx, mailboxTimeout, readyPoll, func(ctx context.Context) error {
 		return hub.client.Get(ctx, mailbox, &corev1.ServiceAccount{})
 	})
 	if err != nil {
 		return fmt.Errorf("waiting for the hub to make ServiceAccount %s: %w", mailbox, err)
 	}
-	hubConfig := filepath.Join(f.cfg.Dir, c.name+".agent-hub.kubeconfig")
+	hubConfig := filepath.Join(f.cfg.Dir, n.Name+".agent-hub.kubeconfig")
 	if err := hub.writeTokenKubeconfig(ctx, hubConfig, mailbox.Namespace, mailbox.Name); err != nil {
 		return err
 	}
-	memberConfig := filepath.Join(f.cfg.Dir, c.name+".agent.kubeconfig")
-	if err := c.writeTokenKubeconfig(ctx, memberConfig, HubNamespace, pullAccount); err != nil {
+	memberConfig := filepath.Join(f.cfg.Dir, n.Name+".agent.kubeconfig")
+	if err := n.cluster.writeTokenKubeconfig(ctx, memberConfig, namespace, pullAccount); err != nil {
 		return err
 	}
-	return f.startAgent(ctx, c.name, hubConfig, memberConfig)
+	return f.startAgent(ctx, agentParams{member: n.Name, namespace: n.namespace, hubKubeconfig: hubConfig, kubeconfig: memberConfig})
 }
 
 // writeTokenKubeconfig writes a kubeconfig for a ServiceAccount, through the proxy.
@@ -117,17 +179,20 @@ func (c *Cluster) writeTokenKubeconfig(ctx context.Context, path, namespace, acc
 	return nil
 }
 
-func memberCluster(m MemberConfig) *unstructured.Unstructured {
+func (n newcomer) memberCluster() *unstructured.Unstructured {
 	labels := map[string]string{"example.com/fleet": "local"}
-	maps.Copy(labels, m.Labels)
-	spec := map[string]any{"mode": string(m.Mode)}
-	if m.Mode == ModePush {
-		spec["kubeconfigSecretRef"] = map[string]any{"name": m.Name + kubeconfigSuffix}
+	maps.Copy(labels, n.Labels)
+	spec := map[string]any{"mode": string(n.Mode)}
+	if n.Mode == ModePush {
+		spec["kubeconfigSecretRef"] = map[string]any{"name": n.Name + kubeconfigSuffix}
+	}
+	if n.namespace != "" {
+		spec["namespace"] = n.namespace
 	}
 	o := &unstructured.Unstructured{Object: map[string]any{
 		"apiVersion": "example.com/v1", "kind": "MemberCluster", "spec": spec,
 	}}
-	o.SetName(m.Name)
+	o.SetName(n.Name)
 	o.SetLabels(labels)
 	return o
 }
