@@ -61,6 +61,7 @@ func command() *cobra.Command {
 	f.StringVar(&o.MetricsBindAddress, "metrics-bind-address", ":8443", "address of /metrics (TLS, authenticated); 0 switches it off")
 	f.StringVar(&o.MetricsCertDir, "metrics-cert-dir", "", "directory with tls.crt and tls.key for /metrics; default: a self-signed certificate")
 	f.StringVar(&o.HealthProbeBindAddress, "health-probe-bind-address", ":8081", "address of /healthz and /readyz")
+	f.StringVar(&o.PprofBindAddress, "pprof-bind-address", "", "loopback address of Go's profiles, such as 127.0.0.1:6060; default: off")
 	f.StringVar(&logFormat, "log-format", logging.JSON, "json or text")
 	f.IntVarP(&verbosity, "v", "v", 0, "log verbosity: 1 shows every change on the cluster")
 	return cmd

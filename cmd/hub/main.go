@@ -53,6 +53,7 @@ func command() *cobra.Command {
 	f.StringVar(&o.MetricsBindAddress, "metrics-bind-address", ":8443", "address of /metrics (TLS, authenticated); 0 switches it off")
 	f.StringVar(&o.MetricsCertDir, "metrics-cert-dir", "", "directory with tls.crt and tls.key for /metrics; default: a self-signed certificate")
 	f.StringVar(&o.HealthProbeBindAddress, "health-probe-bind-address", ":8081", "address of /healthz and /readyz")
+	f.StringVar(&o.PprofBindAddress, "pprof-bind-address", "", "loopback address of Go's profiles, such as 127.0.0.1:6060; default: off")
 	f.StringVar(&o.WebhookBindAddress, "webhook-bind-address", ":9443", "address of the admission webhook, if --webhook-cert-dir is set")
 	f.StringVar(&o.WebhookCertDir, "webhook-cert-dir", "", "directory with tls.crt and tls.key of the admission webhook; default: no webhook")
 	f.BoolVar(&o.LeaderElection.Enabled, "leader-elect", true, "let one of several hubs work; it exits when it loses")

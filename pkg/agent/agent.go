@@ -30,6 +30,7 @@ import (
 	"github.com/example/myapp-hub/pkg/agent/apply"
 	"github.com/example/myapp-hub/pkg/agent/heartbeat"
 	"github.com/example/myapp-hub/pkg/agent/mailbox"
+	"github.com/example/myapp-hub/pkg/pprof"
 )
 
 const shutdownTimeout = 10 * time.Second
@@ -52,6 +53,10 @@ type Options struct {
 	MetricsCertDir string
 	// HealthProbeBindAddress serves /healthz and /readyz. Example: :8081
 	HealthProbeBindAddress string
+	// PprofBindAddress serves Go's profiles, which show what is in memory, without
+	// asking who reads them: it has to be an address of the loopback interface.
+	// Default: off. Example: 127.0.0.1:6060
+	PprofBindAddress string
 	// Log is the process's logger.
 	Log logr.Logger
 }
@@ -60,6 +65,9 @@ type Options struct {
 func Run(ctx context.Context, o Options) error {
 	if o.Member == "" {
 		return fmt.Errorf("the member's name is not set: use --member")
+	}
+	if err := pprof.CheckAddress(o.PprofBindAddress); err != nil {
+		return err
 	}
 	scheme, err := newScheme()
 	if err != nil {
@@ -144,6 +152,7 @@ func managerOptions(o Options, scheme *runtime.Scheme, own cluster.Cluster) mana
 			FilterProvider: askCluster(own),
 		},
 		HealthProbeBindAddress:  o.HealthProbeBindAddress,
+		PprofBindAddress:        o.PprofBindAddress,
 		LeaderElection:          false,
 		GracefulShutdownTimeout: ptr.To(shutdownTimeout),
 	}

@@ -168,6 +168,7 @@ func managerOptions(o Options, scheme *runtime.Scheme) manager.Options {
 		},
 		WebhookServer:           o.webhookServer(),
 		HealthProbeBindAddress:  o.HealthProbeBindAddress,
+		PprofBindAddress:        o.PprofBindAddress,
 		LeaderElection:          o.LeaderElection.Enabled,
 		LeaderElectionID:        "myapp-hub",
 		LeaderElectionNamespace: o.Namespace,

@@ -11,6 +11,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/webhook"
 
 	"github.com/example/myapp-hub/pkg/agent/apply"
+	"github.com/example/myapp-hub/pkg/pprof"
 )
 
 // Options are the settings of the hub.
@@ -35,6 +36,10 @@ type Options struct {
 	WebhookCertDir string
 	// HealthProbeBindAddress serves /healthz and /readyz. Example: :8081
 	HealthProbeBindAddress string
+	// PprofBindAddress serves Go's profiles, which show what is in memory, without
+	// asking who reads them: it has to be an address of the loopback interface.
+	// Default: off. Example: 127.0.0.1:6060
+	PprofBindAddress string
 	// LeaderElection lets one of several hubs work; it exits when it loses.
 	LeaderElection LeaderElection
 	// Log is the process's logger.
@@ -77,6 +82,9 @@ func (o Options) webhookServer() webhook.Server {
 func (o Options) Validate() error {
 	if o.Namespace == "" {
 		return fmt.Errorf("the hub's namespace is not set: use --namespace")
+	}
+	if err := pprof.CheckAddress(o.PprofBindAddress); err != nil {
+		return err
 	}
 	if o.WebhookCertDir != "" {
 		_, port, err := net.SplitHostPort(o.WebhookBindAddress)
