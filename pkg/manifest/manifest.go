@@ -44,13 +44,6 @@ type Stamp struct {
 	HubVersion string
 }
 
-func (s Stamp) annotate(annotations map[string]any) {
-	annotations[v1.AnnotationAppGeneration] = strconv.FormatInt(s.Generation, 10)
-	annotations[v1.AnnotationHubEpoch] = strconv.FormatInt(s.Epoch, 10)
-	annotations[v1.AnnotationAppSpecHash] = s.SpecHash
-	annotations[v1.AnnotationHubVersion] = s.HubVersion
-}
-
 func stampKeys() []string {
 	return []string{v1.AnnotationAppGeneration, v1.AnnotationHubEpoch, v1.AnnotationAppSpecHash, v1.AnnotationHubVersion}
 }
@@ -109,26 +102,11 @@ func (m Manifest) String() string {
 
 // New hashes an object and stamps it. The object is changed in place.
 func New(object map[string]any, stamp Stamp) (Manifest, error) {
-	content, err := json.Marshal(object)
+	f, err := NewFrame(object)
 	if err != nil {
-		return Manifest{}, fmt.Errorf("encoding object: %w", err)
+		return Manifest{}, err
 	}
-	metadata, ok := object["metadata"].(map[string]any)
-	if !ok {
-		return Manifest{}, fmt.Errorf("object has no metadata")
-	}
-	annotations, ok := metadata["annotations"].(map[string]any)
-	if !ok {
-		annotations = map[string]any{}
-		metadata["annotations"] = annotations
-	}
-	annotations[v1.AnnotationContentHash] = Hash(content)
-	stamp.annotate(annotations)
-	raw, err := json.Marshal(object)
-	if err != nil {
-		return Manifest{}, fmt.Errorf("encoding stamped object: %w", err)
-	}
-	return Parse(raw)
+	return f.For(f.member, stamp), nil
 }
 
 // Parse reads the identity of an object that New stamped. It fails for an

@@ -37,6 +37,7 @@ type Reconciler struct {
 	Guard Guard
 
 	gates      *gates
+	plans      plans
 	unanswered apply.Unanswered
 	rules      health.Cache
 	// requeue puts a request back into the queue.
@@ -79,7 +80,7 @@ func (r *Reconciler) owner(o order) apply.Owner {
 func (r *Reconciler) stamp(o order) manifest.Stamp {
 	return manifest.Stamp{
 		Epoch: r.Guard.Epoch(), Generation: o.app.Generation,
-		SpecHash: render.SpecHash(&o.app.Spec), HubVersion: o.app.ResourceVersion,
+		SpecHash: r.plans.specHash(o.app), HubVersion: o.app.ResourceVersion,
 	}
 }
 
@@ -145,19 +146,19 @@ func (r *Reconciler) release(parked mcreconcile.Request, ok bool) {
 	}
 }
 
-// observe reads the app, its row and the member. What is missing is nil, and
-// nothing follows from its absence.
+// observe reads the app, its row and the member, which are the cache's own and must
+// not be changed. What is missing is nil, and nothing follows from its absence.
 func (r *Reconciler) observe(ctx context.Context, req mcreconcile.Request) (order, error) {
 	o := order{member: string(req.ClusterName)}
 	cluster := &v1.MemberCluster{}
-	switch err := r.Hub.Get(ctx, types.NamespacedName{Name: o.member}, cluster); {
+	switch err := r.Hub.Get(ctx, types.NamespacedName{Name: o.member}, cluster, client.UnsafeDisableDeepCopy); {
 	case err == nil:
 		o.cluster = cluster
 	case !apierrors.IsNotFound(err):
 		return o, err
 	}
 	app := &v1.MyApp{}
-	if err := r.Hub.Get(ctx, req.NamespacedName, app); err != nil {
+	if err := r.Hub.Get(ctx, req.NamespacedName, app, client.UnsafeDisableDeepCopy); err != nil {
 		return o, client.IgnoreNotFound(err)
 	}
 	r.Guard.Saw(app.ResourceVersion)
@@ -179,17 +180,12 @@ type rendered struct {
 }
 
 func (r *Reconciler) render(ctx context.Context, o order) (rendered, error) {
-	template, err := r.template(ctx, o)
-	if err != nil {
-		return rendered{}, err
-	}
 	in := render.Input{
 		Namespace: o.app.Namespace, Name: o.app.Name, UID: o.app.UID,
 		Stamp: r.stamp(o), HubID: r.HubID,
-		Cluster:  render.ClusterOf(o.cluster),
-		Template: template, Replicas: o.row.Replicas,
+		Cluster: render.ClusterOf(o.cluster), Replicas: o.row.Replicas,
 	}
-	objects, err := render.Render(in)
+	objects, err := r.plans.of(o.app, o.row.Revision).Render(in, func() (v1.MyAppSpec, error) { return r.template(ctx, o) })
 	return rendered{manifests: objects.Manifests, secrets: objects.Secrets, policies: render.Policies(&o.app.Spec)}, err
 }
 

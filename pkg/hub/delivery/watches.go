@@ -78,6 +78,7 @@ func (c *Controller) sources() []source.TypedSource[mcreconcile.Request] {
 			},
 			DeleteFunc: func(_ context.Context, e event.TypedDeleteEvent[*v1.MyApp], q queue) {
 				c.reconciler.Reports.Forget(e.Object.UID)
+				c.reconciler.plans.forget(e.Object.UID)
 				enqueue(q, e.Object, members(e.Object)) // for what it has left in mailboxes
 			},
 		}),

@@ -1,8 +1,6 @@
 package render
 
 import (
-	"fmt"
-
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
@@ -59,19 +57,8 @@ type Objects struct {
 // Render renders the objects of one app on one member. An *Error is the user's to
 // mend.
 func Render(in Input) (Objects, error) {
-	r := newRendering(in)
-	if err := r.run(); err != nil {
-		return Objects{}, fmt.Errorf("rendering %s/%s for %s: %w", in.Namespace, in.Name, in.Cluster.Name, err)
-	}
-	out := Objects{Manifests: make([]manifest.Manifest, 0, len(r.objects)), Secrets: r.secrets}
-	for _, o := range r.objects {
-		m, err := manifest.New(o.content, in.Stamp)
-		if err != nil {
-			return Objects{}, fmt.Errorf("rendering %s/%s for %s: %w", in.Namespace, in.Name, in.Cluster.Name, err)
-		}
-		out.Manifests = append(out.Manifests, m)
-	}
-	return out, nil
+	f, _, err := framesOf(in)
+	return f.objects(in), err
 }
 
 // Manifests are the manifests of Render.
@@ -94,10 +81,14 @@ type rendering struct {
 	workload *object
 	// secrets are what has to be copied to the member.
 	secrets []SecretCopy
+	// peculiar is true once something was made that depends on more of the member
+	// than which overrides are for it.
+	peculiar bool
 }
 
 func newRendering(in Input) *rendering {
-	r := &rendering{in: in, spec: field.NewPath("spec"), vars: variables{cluster: in.Cluster}}
+	r := &rendering{in: in, spec: field.NewPath("spec")}
+	r.vars = variables{cluster: in.Cluster, used: &r.peculiar}
 	r.applies = func(i int) (bool, error) { return selects(&in.Template.Overrides[i], in.Cluster) }
 	return r
 }

@@ -31,6 +31,7 @@ func (r *rendering) override() error {
 		if err := r.overrideFields(path, o); err != nil {
 			return err
 		}
+		r.peculiar = r.peculiar || len(o.Patches) > 0 // they see and copy all of an object
 		for j := range o.Patches {
 			if err := r.patch(path.Child("patches").Index(j), &o.Patches[j]); err != nil {
 				return err

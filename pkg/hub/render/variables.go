@@ -25,6 +25,8 @@ type variables struct {
 	cluster Cluster
 	// trial is a made-up member on which every variable has a value.
 	trial bool
+	// used, unless it is nil, becomes true with the first variable.
+	used *bool
 }
 
 // plain is a value as it is; quoted is one in an environment variable, where the
@@ -66,6 +68,9 @@ func (v variables) expand(text string, quote func(string) string) (string, error
 func (v variables) value(name string) (string, error) {
 	label, isLabel := strings.CutPrefix(name, labelPrefix)
 	property, isProperty := strings.CutPrefix(name, propertyPrefix)
+	if v.used != nil {
+		*v.used = true
+	}
 	switch {
 	case name != clusterName && (!isLabel || label == "") && (!isProperty || property == ""):
 		return "", fmt.Errorf("$(%s) is no variable: use %s; $$(%s) stands for the text itself", name, variableForms, name)
