@@ -123,7 +123,7 @@ func (e *engineTest) restart() {
 	e.engine = apply.New(apply.Config{
 		Member: engineMember, Namespace: e.home, Cache: e.cache, Metadata: writer, Dynamic: whole, Mapper: mapper,
 		Discover: func() (meta.RESTMapper, error) { return apply.NewMapper(admin, httpClient) },
-		OnChange: func(app apply.App) {
+		OnChange: func(app apply.App, _ bool) {
 			if e.onChange != nil {
 				e.onChange(app)
 			}

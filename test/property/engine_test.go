@@ -61,7 +61,7 @@ func (w *world) newEngine(ctx context.Context, agent string) *engine {
 	e := &engine{agent: agent, Engine: apply.New(apply.Config{
 		Member: member, Cache: seen, Metadata: writer, Dynamic: whole, Mapper: mapper,
 		Discover: func() (meta.RESTMapper, error) { return apply.NewMapper(admin, httpClient) },
-		OnChange: func(apply.App) {}, OnSync: func() {}, Unanswered: &apply.Unanswered{},
+		OnChange: func(apply.App, bool) {}, OnSync: func() {}, Unanswered: &apply.Unanswered{},
 	})}
 	ctx, e.stop = context.WithCancel(ctx)
 	go func() { _ = seen.Start(ctx) }()

@@ -1,6 +1,7 @@
 package apply
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -80,17 +81,19 @@ func (e *Engine) create(ctx context.Context, t target, observed Observed) (Chang
 			return change, err
 		}
 	}
-	if err := e.ensureNamespace(ctx, t.Namespace); err != nil {
-		return Change{}, err
-	}
 	first, err := t.WithMetadata("resourceVersion", createOnly)
 	if err != nil {
 		return Change{}, err
 	}
 	err = e.write(ctx, t.Manifest, first, true)
 	if apierrors.IsNotFound(err) {
-		e.memory.setNamespace(t.Namespace, false)
-		return Change{}, e.noNamespace(err)
+		if err := e.makeNamespace(ctx, t.Namespace, err); err != nil {
+			return Change{}, err
+		}
+		err = e.write(ctx, t.Manifest, first, true)
+	}
+	if err == nil {
+		e.memory.wroteAll(t.Manifest)
 	}
 	if !apierrors.IsConflict(err) {
 		return Change{Object: t.String(), Action: Created}, err
@@ -189,6 +192,9 @@ func (e *Engine) put(ctx context.Context, t target, known *metav1.ObjectMeta, ra
 	}
 	force := action == Adopted || t.policies.Drift.Mode != v1.DriftReport
 	err = e.write(ctx, t.Manifest, later, force)
+	if err == nil && bytes.Equal(raw, t.Raw) {
+		e.memory.wroteAll(t.Manifest)
+	}
 	if force && apierrors.IsInvalid(err) && !isReplaced(err) {
 		err = e.takeOver(ctx, t, known, later, action, err)
 	}
@@ -198,49 +204,33 @@ func (e *Engine) put(ctx context.Context, t target, known *metav1.ObjectMeta, ra
 	return Change{Object: t.String(), Action: action}, err
 }
 
-// noNamespace is the answer that an object was not found that is to be made: its
-// namespace is missing. That of a namespaced member is not ours to make.
-func (e *Engine) noNamespace(err error) error {
-	if e.namespace == "" {
-		return err
-	}
-	return &RefusedError{Reason: v1.ReasonNamespaceMissing, Err: fmt.Errorf("the member is namespace %s of its cluster, which does not exist: create it there: %w", e.namespace, err)}
-}
-
-// ensureNamespace makes a namespace that is missing, and looks only once. That of
-// a namespaced member belongs to others, who have made it.
-func (e *Engine) ensureNamespace(ctx context.Context, name string) error {
-	if e.namespace != "" || e.memory.namespaceKnown(name) {
-		return nil
+// makeNamespace makes the namespace in which something was to be made and, as missing
+// says, could not. That of a namespaced member belongs to others.
+func (e *Engine) makeNamespace(ctx context.Context, name string, missing error) error {
+	if e.namespace != "" {
+		return &RefusedError{Reason: v1.ReasonNamespaceMissing, Err: fmt.Errorf("the member is namespace %s of its cluster, which does not exist: create it there: %w", e.namespace, missing)}
 	}
 	r, err := e.resource(namespaceGVK, "")
 	if err != nil {
 		return err
 	}
-	live, err := get(ctx, r, name)
+	raw, err := json.Marshal(map[string]any{
+		"apiVersion": "v1", "kind": "Namespace",
+		"metadata": map[string]any{
+			"name": name, "resourceVersion": createOnly,
+			"labels": map[string]any{v1.LabelManagedBy: v1.ManagedBy},
+		},
+	})
 	if err != nil {
-		return fmt.Errorf("looking for Namespace %s: %w", name, classify(err))
+		return fmt.Errorf("encoding Namespace %s: %w", name, err)
 	}
-	if live == nil {
-		raw, err := json.Marshal(map[string]any{
-			"apiVersion": "v1", "kind": "Namespace",
-			"metadata": map[string]any{
-				"name": name, "resourceVersion": createOnly,
-				"labels": map[string]any{v1.LabelManagedBy: v1.ManagedBy},
-			},
-		})
-		if err != nil {
-			return fmt.Errorf("encoding Namespace %s: %w", name, err)
-		}
-		if err := e.mayWrite(); err != nil {
-			return err
-		}
-		if _, err := patch(ctx, r, name, raw, true); err != nil && !apierrors.IsConflict(err) {
-			return fmt.Errorf("creating Namespace %s: %w", name, err)
-		}
+	if err := e.mayWrite(); err != nil {
+		return err
 	}
-	e.memory.setNamespace(name, true)
-	return nil
+	if _, err := patch(ctx, r, name, raw, true); err != nil && !apierrors.IsConflict(err) {
+		return fmt.Errorf("creating Namespace %s: %w", name, err)
+	}
+	return nil // A conflict: another request has made it.
 }
 
 // write applies an object and remembers what became of it.

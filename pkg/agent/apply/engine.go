@@ -58,8 +58,9 @@ type Config struct {
 	// Discover makes a mapper like it that remembers nothing.
 	Discover func() (meta.RESTMapper, error)
 	// OnChange is called when an object of an app is seen for the first time, has
-	// changed or is gone. It must not block.
-	OnChange func(App)
+	// changed or is gone; initial is true for one that was there when the watch began.
+	// It must not block.
+	OnChange func(app App, initial bool)
 	// OnSync is called when a kind that an app waits for has been listed.
 	OnSync func()
 	// Held is asked before each write; nothing is written while it is true, for the
@@ -80,7 +81,7 @@ type Engine struct {
 	dynamic    dynamic.Interface
 	mapper     meta.RESTMapper
 	discover   func() (meta.RESTMapper, error)
-	onChange   func(App)
+	onChange   func(App, bool)
 	onSync     func()
 	held       func() (message string, held bool)
 	unanswered *Unanswered

@@ -1,8 +1,10 @@
 package apply
 
 import (
+	appsv1 "k8s.io/api/apps/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	toolscache "k8s.io/client-go/tools/cache"
 
@@ -32,22 +34,60 @@ func (e *Engine) appOf(o metav1.Object) App {
 }
 
 // handler passes the events of a kind on as the apps that they are about.
-func (e *Engine) handler() toolscache.ResourceEventHandler {
-	tell := func(object any) {
-		if tombstone, ok := object.(toolscache.DeletedFinalStateUnknown); ok {
-			object = tombstone.Obj
-		}
-		o, err := meta.Accessor(object)
-		if err != nil {
-			return
-		}
+func (e *Engine) handler(kind schema.GroupKind) toolscache.ResourceEventHandler {
+	tell := func(o metav1.Object, initial bool) {
 		if app := e.appOf(o); app.Name != "" {
-			e.onChange(app)
+			e.onChange(app, initial)
 		}
 	}
-	return toolscache.ResourceEventHandlerFuncs{
-		AddFunc: tell, DeleteFunc: tell,
-		// Somebody may have taken off the marks that name the app.
-		UpdateFunc: func(before, after any) { tell(before); tell(after) },
+	return toolscache.ResourceEventHandlerDetailedFuncs{
+		AddFunc: func(object any, initial bool) {
+			if o := objectOf(object); o != nil && !e.saysNothing(kind, o) {
+				tell(o, initial)
+			}
+		},
+		UpdateFunc: func(before, after any) {
+			was, is := objectOf(before), objectOf(after)
+			if was == nil || is == nil {
+				return
+			}
+			if e.appOf(was) != e.appOf(is) {
+				tell(was, false) // somebody has taken off the marks that name the app
+			}
+			if !e.saysNothing(kind, is) {
+				tell(is, false)
+			}
+		},
+		DeleteFunc: func(object any) {
+			if o := objectOf(object); o != nil {
+				tell(o, false)
+			}
+		},
 	}
+}
+
+// objectOf is the object of an event, nil if there is none.
+func objectOf(object any) metav1.Object {
+	if tombstone, ok := object.(toolscache.DeletedFinalStateUnknown); ok {
+		object = tombstone.Obj
+	}
+	o, err := meta.Accessor(object)
+	if err != nil {
+		return nil
+	}
+	return o
+}
+
+// saysNothing is true for our own last write when the pass that made it has reported
+// all that it shows. Of a Deployment the cluster has yet to say what it makes of it,
+// and of an object of any other kind that has a health it may have nothing to say.
+func (e *Engine) saysNothing(kind schema.GroupKind, o metav1.Object) bool {
+	if d, ok := o.(*appsv1.Deployment); ok {
+		if d.Status.ObservedGeneration == d.Generation {
+			return false
+		}
+	} else if !isPlain(kind) {
+		return false
+	}
+	return e.memory.isLastWrite(objectKey{kind, types.NamespacedName{Namespace: o.GetNamespace(), Name: o.GetName()}}, o)
 }

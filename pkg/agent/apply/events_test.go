@@ -4,11 +4,14 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	appsv1 "k8s.io/api/apps/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	toolscache "k8s.io/client-go/tools/cache"
 
 	v1 "github.com/example/myapp-hub/api/v1"
+	"github.com/example/myapp-hub/pkg/manifest"
 )
 
 func labelled(namespace string, labels map[string]string) *metav1.PartialObjectMetadata {
@@ -41,10 +44,54 @@ func TestHandler(t *testing.T) {
 		}, nil},
 	} {
 		var got []App
-		e := New(Config{Namespace: tt.namespace, OnChange: func(app App) { got = append(got, app) }})
-		tt.event(e.handler())
+		e := New(Config{Namespace: tt.namespace, OnChange: func(app App, _ bool) { got = append(got, app) }})
+		tt.event(e.handler(serviceGVK.GroupKind()))
 		if diff := cmp.Diff(tt.want, got); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", tt.reason, diff)
+		}
+	}
+}
+
+// Our own last write brings no pass where the pass that wrote it has said all.
+func TestOwnWritesSayNothing(t *testing.T) {
+	at := metav1.ObjectMeta{Namespace: "shop", Name: "web", UID: "o", ResourceVersion: "7", Generation: 2, Labels: map[string]string{v1.LabelApp: "web", v1.LabelAppUID: "u"}}
+	plain := func(edit func(*metav1.ObjectMeta)) metav1.Object {
+		m := &metav1.PartialObjectMetadata{ObjectMeta: at}
+		edit(&m.ObjectMeta)
+		return m
+	}
+	deployment := func(observed int64) metav1.Object {
+		return &appsv1.Deployment{ObjectMeta: at, Status: appsv1.DeploymentStatus{ObservedGeneration: observed}}
+	}
+	same := func(*metav1.ObjectMeta) {}
+	other := schema.GroupVersionKind{Group: "example.org", Version: "v1", Kind: "Database"}
+	for _, tt := range []struct {
+		reason string
+		gvk    schema.GroupVersionKind
+		object metav1.Object
+		want   bool
+	}{
+		{"a Service as we wrote it", serviceGVK, plain(same), false},
+		{"a Service that somebody has changed since", serviceGVK, plain(func(m *metav1.ObjectMeta) { m.ResourceVersion = "8" }), true},
+		{"another one in its place", serviceGVK, plain(func(m *metav1.ObjectMeta) { m.UID = "p" }), true},
+		{"one that we have not written", serviceGVK, plain(func(m *metav1.ObjectMeta) { m.Name = "news" }), true},
+		{"a Deployment that the cluster has not taken up", deploymentGVK, deployment(1), false},
+		{"a Deployment of which the cluster will say no more", deploymentGVK, deployment(2), true},
+		{"an object whose health may be in it already", other, plain(same), true},
+	} {
+		told := 0
+		e := New(Config{OnChange: func(App, bool) { told++ }})
+		m := manifest.Manifest{GVK: tt.gvk, Namespace: "shop", Name: "web", Hash: "h", Raw: []byte(`{}`)}
+		e.memory.wrote(m, m.Raw, &metav1.PartialObjectMetadata{ObjectMeta: at})
+		h := e.handler(tt.gvk.GroupKind())
+		h.OnAdd(tt.object, false)
+		h.OnUpdate(plain(func(m *metav1.ObjectMeta) { m.ResourceVersion = "6" }), tt.object)
+		if (told == 2) != tt.want || told == 1 {
+			t.Errorf("%s: told %d times of a creation and an update, want told: %v", tt.reason, told, tt.want)
+		}
+		h.OnDelete(tt.object)
+		if want := map[bool]int{false: 1, true: 3}[tt.want]; told != want {
+			t.Errorf("%s: a deletion is always told", tt.reason)
 		}
 	}
 }

@@ -56,13 +56,12 @@ func (e *Engine) recordKind(ctx context.Context, gvk schema.GroupVersionKind) er
 		return nil
 	}
 	at := e.inventory()
-	if err := e.ensureNamespace(ctx, at.Namespace); err != nil {
-		return err
-	}
 	err := e.writeInventory(ctx, gvk)
 	if apierrors.IsNotFound(err) {
-		e.memory.setNamespace(at.Namespace, false)
-		err = e.noNamespace(err)
+		if err := e.makeNamespace(ctx, at.Namespace, err); err != nil {
+			return err
+		}
+		err = e.writeInventory(ctx, gvk)
 	}
 	if err != nil {
 		return fmt.Errorf("recording in ConfigMap %s that apps have %s objects: %w", at, gvk.Kind, err)

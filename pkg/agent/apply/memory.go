@@ -1,6 +1,7 @@
 package apply
 
 import (
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -25,10 +26,10 @@ const writtenTTL = 10 * time.Second
 // marked in the ChangeSet and looked at again.
 type memory struct {
 	mu sync.Mutex
-	// written are our last writes that the cache may not show yet.
+	// written are our last writes, as long as the cache may not show them yet.
 	written map[objectKey]write
-	// namespaces are known to exist.
-	namespaces map[string]struct{}
+	// sweeping is true while there will be a sweep of what was written.
+	sweeping bool
 	// foreign are objects that were found to be somebody else's.
 	foreign map[objectKey]struct{}
 	// clean are the objects that had all fields of their manifest.
@@ -97,18 +98,17 @@ type write struct {
 
 func newMemory() *memory {
 	return &memory{
-		written:    map[objectKey]write{},
-		namespaces: map[string]struct{}{},
-		foreign:    map[objectKey]struct{}{},
-		clean:      map[objectKey]clean{},
-		baseline:   map[objectKey]baseline{},
-		drift:      map[objectKey]found{},
-		fights:     map[objectKey]fight{},
-		taking:     map[objectKey]*taking{},
-		compared:   map[objectKey]comparison{},
-		recorded:   map[kindKey]struct{}{},
-		patience:   map[types.UID]*patience{},
-		apps:       map[types.UID][]objectKey{},
+		written:  map[objectKey]write{},
+		foreign:  map[objectKey]struct{}{},
+		clean:    map[objectKey]clean{},
+		baseline: map[objectKey]baseline{},
+		drift:    map[objectKey]found{},
+		fights:   map[objectKey]fight{},
+		taking:   map[objectKey]*taking{},
+		compared: map[objectKey]comparison{},
+		recorded: map[kindKey]struct{}{},
+		patience: map[types.UID]*patience{},
+		apps:     map[types.UID][]objectKey{},
 	}
 }
 
@@ -126,6 +126,40 @@ func (m *memory) wrote(applied manifest.Manifest, sent []byte, object *metav1.Pa
 		UID: object.UID, ResourceVersion: object.ResourceVersion, Labels: object.Labels,
 		DeletionTimestamp: object.DeletionTimestamp, Annotations: annotations,
 	}}
+	if !m.sweeping {
+		m.sweeping = true
+		time.AfterFunc(writtenTTL, m.sweep)
+	}
+}
+
+// sweep forgets the writes that no longer count.
+func (m *memory) sweep() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	maps.DeleteFunc(m.written, func(_ objectKey, w write) bool { return time.Since(w.at) > writtenTTL })
+	if m.sweeping = len(m.written) > 0; m.sweeping {
+		time.AfterFunc(writtenTTL, m.sweep)
+	}
+}
+
+// isLastWrite is true for an object that is as our last write left it.
+func (m *memory) isLastWrite(key objectKey, o metav1.Object) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	w, ok := m.written[key]
+	return ok && w.object.UID == o.GetUID() && w.object.ResourceVersion == o.GetResourceVersion()
+}
+
+// wroteAll says that the last write sent all of the manifest. If nothing of it was
+// lost on the way, the object that comes back need not be compared.
+func (m *memory) wroteAll(applied manifest.Manifest) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	key := keyOf(applied)
+	w, ok := m.written[key]
+	if b := m.baseline[key]; ok && b.hash == applied.Hash && len(b.lost) == 0 {
+		m.clean[key] = clean{hash: applied.Hash, tree: unique.Make(w.object.Annotations[annotationFields])}
+	}
 }
 
 // newer is our last write of an object if the cached state, nil if the cache
@@ -335,23 +369,6 @@ func (m *memory) setRecorded(kinds ...schema.GroupVersionKind) {
 	defer m.mu.Unlock()
 	for _, gvk := range kinds {
 		m.recorded[gvk.GroupKind()] = struct{}{}
-	}
-}
-
-func (m *memory) namespaceKnown(name string) bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	_, ok := m.namespaces[name]
-	return ok
-}
-
-func (m *memory) setNamespace(name string, exists bool) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if exists {
-		m.namespaces[name] = struct{}{}
-	} else {
-		delete(m.namespaces, name)
 	}
 }
 

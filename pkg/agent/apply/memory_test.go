@@ -69,12 +69,11 @@ func TestMemoryOfFacts(t *testing.T) {
 	key := objectKey{deploymentGVK.GroupKind(), types.NamespacedName{Name: "web"}}
 	other := objectKey{deploymentGVK.GroupKind(), types.NamespacedName{Name: "api"}}
 	for _, known := range []bool{false, true, true, false} {
-		m.setNamespace("shop", known)
 		m.setForeign(key, known)
-		if m.namespaceKnown("shop") != known || m.isForeign(key) != known {
-			t.Errorf("set to %v, but remembered as %v and %v", known, m.namespaceKnown("shop"), m.isForeign(key))
+		if m.isForeign(key) != known {
+			t.Errorf("set to %v, but remembered as %v", known, m.isForeign(key))
 		}
-		if m.namespaceKnown("crm") || m.isForeign(other) {
+		if m.isForeign(other) {
 			t.Error("knows what it was not told")
 		}
 	}

@@ -35,8 +35,8 @@ type Removal struct {
 // Strays confirms by a live read that the owner has objects on the cluster. The
 // cache alone may still show what is already gone.
 func (e *Engine) Strays(ctx context.Context, owner Owner) (bool, error) {
-	left, err := e.left(ctx, owner)
-	return len(left) > 0 && err == nil, err
+	found, err := e.listAll(ctx, owner)
+	return slices.ContainsFunc(found, func(l listing) bool { return len(l.objects) > 0 }) && err == nil, err
 }
 
 // Remove takes the owner's objects off the cluster: it deletes them, or, with
@@ -81,15 +81,24 @@ func (e *Engine) Remove(ctx context.Context, owner Owner, policy v1.DeletionPoli
 	if !e.resumed() {
 		return Removal{Left: []string{"what ConfigMap " + e.inventory().String() + " names, which cannot be read or watched"}, Retry: retryNotOwned}, nil
 	}
-	return e.confirm(ctx, owner)
+	return e.confirm(ctx, owner, found)
 }
 
-// confirm looks whether anything is left.
-func (e *Engine) confirm(ctx context.Context, owner Owner) (Removal, error) {
-	left, err := e.left(ctx, owner)
-	if err != nil {
-		return Removal{}, err
+// confirm looks whether anything is left of what was found. Where there was nothing,
+// nobody but this engine could have made anything since.
+func (e *Engine) confirm(ctx context.Context, owner Owner, found []listing) (Removal, error) {
+	var again []listing
+	for _, l := range found {
+		if len(l.objects) == 0 {
+			continue
+		}
+		objects, _, err := e.listLive(ctx, l.gvk, owner)
+		if err != nil {
+			return Removal{}, err
+		}
+		again = append(again, listing{l.gvk, l.client, objects})
 	}
+	left := e.describeLeft(again, owner)
 	if len(left) > 0 {
 		return Removal{Left: left, Retry: RetryTerminating}, nil
 	}
@@ -99,12 +108,8 @@ func (e *Engine) confirm(ctx context.Context, owner Owner) (Removal, error) {
 	return Removal{Done: true}, nil
 }
 
-// left is a live read of what is still there.
-func (e *Engine) left(ctx context.Context, owner Owner) ([]string, error) {
-	found, err := e.listAll(ctx, owner)
-	if err != nil {
-		return nil, err
-	}
+// describeLeft names what was found to be still there.
+func (e *Engine) describeLeft(found []listing, owner Owner) []string {
 	var left []string
 	for _, l := range found {
 		for i := range l.objects {
@@ -125,7 +130,7 @@ func (e *Engine) left(ctx context.Context, owner Owner) ([]string, error) {
 			left = append(left, name)
 		}
 	}
-	return left, nil
+	return left
 }
 
 // listing are the owner's objects of a kind.

@@ -155,7 +155,7 @@ func (e *Engine) begin(gvk schema.GroupVersionKind, failures int) (kindWatch, er
 	if err != nil {
 		return kindWatch{}, fmt.Errorf("starting the informer of %s: %w", gvk, err)
 	}
-	registration, err := started.AddEventHandler(e.handler())
+	registration, err := started.AddEventHandler(e.handler(gvk.GroupKind()))
 	if err != nil {
 		return kindWatch{}, fmt.Errorf("watching %s: %w", gvk, err)
 	}

@@ -1,6 +1,7 @@
 package health
 
 import (
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -9,6 +10,8 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/utils/ptr"
 	"pgregory.net/rapid"
 
@@ -41,10 +44,10 @@ func TestDeployment(t *testing.T) {
 		ready        int32
 	}{
 		{"ready", "all pods are updated and ready", healthy(), v1.FeedbackReady, "", "", 2},
-		{"not shown", "the watch is behind", nil, v1.FeedbackProgressing, v1.ReasonPodsNotReady, "waiting for the cluster to show it", 0},
+		{"not shown", "the watch is behind", nil, v1.FeedbackProgressing, v1.ReasonPodsNotReady, "has not taken it up", 0},
 		{"other content", "the health of other content says nothing about ours", healthy(func(d *appsv1.Deployment) { d.Annotations[v1.AnnotationContentHash] = "old" }),
-			v1.FeedbackProgressing, v1.ReasonPodsNotReady, "waiting for the cluster to show it", 2},
-		{"no hash", "the annotation was taken off", healthy(func(d *appsv1.Deployment) { d.Annotations = nil }), v1.FeedbackProgressing, v1.ReasonPodsNotReady, "waiting", 2},
+			v1.FeedbackProgressing, v1.ReasonPodsNotReady, "has not taken it up", 2},
+		{"no hash", "the annotation was taken off", healthy(func(d *appsv1.Deployment) { d.Annotations = nil }), v1.FeedbackProgressing, v1.ReasonPodsNotReady, "has not taken it up", 2},
 		{"not observed", "the Deployment controller has not seen this generation", healthy(func(d *appsv1.Deployment) { d.Status.ObservedGeneration = 2 }),
 			v1.FeedbackProgressing, v1.ReasonPodsNotReady, "2 of 2 pods ready, 2 updated", 2},
 		{"pods start", "one pod is missing", healthy(func(d *appsv1.Deployment) { d.Status.ReadyReplicas = 1 }), v1.FeedbackProgressing, v1.ReasonPodsNotReady, "1 of 2 pods ready, 2 updated", 1},
@@ -101,4 +104,56 @@ func TestReadyMeansReady(t *testing.T) {
 			t.Fatalf("not ready without a reason: %+v", f)
 		}
 	})
+}
+
+// TestAsRead: what kstatus says of a Deployment is what it says of the whole of it.
+func TestAsRead(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		count := func(name string) int32 { return rapid.Int32Range(0, 3).Draw(t, name) }
+		d := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "web", Generation: int64(count("generation"))}}
+		if rapid.Bool().Draw(t, "deleted") {
+			d.DeletionTimestamp = &metav1.Time{Time: time.Unix(1_700_000_000, 0)}
+		}
+		if rapid.Bool().Draw(t, "has replicas") {
+			d.Spec.Replicas = ptr.To(count("wanted"))
+		}
+		if rapid.Bool().Draw(t, "has a deadline") {
+			d.Spec.ProgressDeadlineSeconds = ptr.To(rapid.SampledFrom([]int32{0, 600, math.MaxInt32}).Draw(t, "deadline"))
+		}
+		d.Status = appsv1.DeploymentStatus{
+			ObservedGeneration: int64(count("observed")), Replicas: count("replicas"), UpdatedReplicas: count("updated"),
+			ReadyReplicas: count("ready"), AvailableReplicas: count("available"), UnavailableReplicas: count("unavailable"),
+		}
+		for range rapid.IntRange(0, 3).Draw(t, "conditions") {
+			d.Status.Conditions = append(d.Status.Conditions, appsv1.DeploymentCondition{
+				Type:   rapid.SampledFrom([]appsv1.DeploymentConditionType{"Progressing", "Available", "ReplicaFailure", "Stalled", "Reconciling"}).Draw(t, "type"),
+				Status: rapid.SampledFrom([]corev1.ConditionStatus{"True", "False", "Unknown"}).Draw(t, "status"),
+				Reason: rapid.SampledFrom([]string{"", "NewReplicaSetAvailable", "ProgressDeadlineExceeded"}).Draw(t, "reason"), Message: "x",
+			})
+		}
+		whole, err := runtime.DefaultUnstructuredConverter.ToUnstructured(d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		whole["apiVersion"], whole["kind"] = "apps/v1", "Deployment"
+		want, wantErr := compute(&unstructured.Unstructured{Object: whole})
+		got, err := computeDeployment(d)
+		if diff := cmp.Diff(want, got); diff != "" || (err == nil) != (wantErr == nil) {
+			t.Fatalf("of %+v (-whole +read), %v, %v:\n%s", d, wantErr, err, diff)
+		}
+	})
+}
+
+func BenchmarkDeployment(b *testing.B) {
+	d := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "web", Generation: 1, Annotations: map[string]string{v1.AnnotationContentHash: "h"}}}
+	d.Spec.Replicas = ptr.To(int32(3))
+	d.Status = appsv1.DeploymentStatus{ObservedGeneration: 1, Replicas: 3, UpdatedReplicas: 3, ReadyReplicas: 3, AvailableReplicas: 3, Conditions: []appsv1.DeploymentCondition{
+		{Type: appsv1.DeploymentAvailable, Status: corev1.ConditionTrue}, {Type: appsv1.DeploymentProgressing, Status: corev1.ConditionTrue, Reason: "NewReplicaSetAvailable"},
+	}}
+	b.ReportAllocs()
+	for b.Loop() {
+		if f := Deployment(d, "h"); f.State != v1.FeedbackReady {
+			b.Fatalf("%+v", f)
+		}
+	}
 }

@@ -124,7 +124,7 @@ func (o *ownCluster) enqueueAll() {
 }
 
 // onChange enqueues the Work that placed an object.
-func (o *ownCluster) onChange(app apply.App) {
+func (o *ownCluster) onChange(app apply.App, _ bool) {
 	if app.UID != "" {
 		o.enqueue(types.NamespacedName{Namespace: v1.MailboxNamespace(o.member), Name: v1.WorkName(app.Namespace, app.Name, app.UID)})
 	}

@@ -14,6 +14,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/cluster"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/controller/priorityqueue"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
 	logf "sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/source"
 	mcmanager "sigs.k8s.io/multicluster-runtime/pkg/manager"
@@ -120,8 +122,14 @@ func (c *Controller) serve(ctx context.Context, member string, session Session) 
 	}
 	engine := apply.New(apply.Config{
 		Member: member, Namespace: session.Namespace(), Cache: session.GetCache(), Metadata: session.Metadata(), Dynamic: session.Dynamic(), Mapper: session.GetRESTMapper(),
-		Discover:   func() (meta.RESTMapper, error) { return apply.NewMapper(session.GetConfig(), session.GetHTTPClient()) },
-		OnChange:   func(app apply.App) { c.queue.Add(request(member, app.NamespacedName)) },
+		Discover: func() (meta.RESTMapper, error) { return apply.NewMapper(session.GetConfig(), session.GetHTTPClient()) },
+		OnChange: func(app apply.App, initial bool) {
+			if initial {
+				later(c.queue, request(member, app.NamespacedName))
+			} else {
+				c.queue.Add(request(member, app.NamespacedName))
+			}
+		},
 		OnSync:     func() { c.enqueuePlaced(ctx, member, c.queue) },
 		Unanswered: &c.reconciler.unanswered,
 		Held:       c.reconciler.Guard.Held,
@@ -157,7 +165,8 @@ func (c *Controller) explainUnreadable(member string) {
 	}
 }
 
-// enqueuePlaced enqueues every app that has a row for the member.
+// enqueuePlaced enqueues every app that has a row for the member, after what people
+// and members have changed.
 func (c *Controller) enqueuePlaced(ctx context.Context, member string, q workqueue.TypedRateLimitingInterface[mcreconcile.Request]) {
 	apps, err := placedOn(ctx, c.hub, member)
 	if err != nil {
@@ -165,6 +174,15 @@ func (c *Controller) enqueuePlaced(ctx context.Context, member string, q workque
 		return
 	}
 	for i := range apps {
-		q.Add(request(member, client.ObjectKeyFromObject(&apps[i])))
+		later(q, request(member, client.ObjectKeyFromObject(&apps[i])))
 	}
+}
+
+// later enqueues what is looked at again without a change of its own.
+func later(q queue, req mcreconcile.Request) {
+	if prioritized, ok := q.(priorityqueue.PriorityQueue[mcreconcile.Request]); ok {
+		prioritized.AddWithOpts(priorityqueue.AddOpts{Priority: ptr.To(handler.LowPriority)}, req)
+		return
+	}
+	q.Add(req)
 }

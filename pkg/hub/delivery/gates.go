@@ -1,8 +1,7 @@
 package delivery
 
 import (
-	"maps"
-	"slices"
+	"container/list"
 	"sync"
 	"sync/atomic"
 
@@ -34,16 +33,17 @@ type gates struct {
 type gate struct {
 	link *link // nil while the member cannot be worked on
 	// note says why a connected member cannot be worked on for so long.
-	note   string
-	busy   int
-	parked map[mcreconcile.Request]struct{}
+	note string
+	busy int
+	// parked are in the order in which they came.
+	parked fifo
 }
 
 func newGates() *gates { return &gates{members: map[string]*gate{}} }
 
 func (g *gates) at(member string) *gate {
 	if g.members[member] == nil {
-		g.members[member] = &gate{parked: map[mcreconcile.Request]struct{}{}}
+		g.members[member] = &gate{}
 	}
 	return g.members[member]
 }
@@ -55,7 +55,7 @@ func (g *gates) enter(req mcreconcile.Request) (l *link, note string) {
 	defer g.mu.Unlock()
 	gate := g.at(string(req.ClusterName))
 	if gate.link == nil || gate.busy >= slotsPerMember {
-		gate.parked[req] = struct{}{}
+		gate.parked.add(req)
 		return nil, gate.note
 	}
 	gate.busy++
@@ -69,7 +69,7 @@ func (g *gates) explain(member, note string) []mcreconcile.Request {
 	defer g.mu.Unlock()
 	gate := g.at(member)
 	gate.note = note
-	return slices.Collect(maps.Keys(gate.parked))
+	return gate.parked.all()
 }
 
 // leave gives the slot back and returns a parked request that may now be tried.
@@ -87,11 +87,7 @@ func (g *gate) next() (mcreconcile.Request, bool) {
 	if g.link == nil || g.busy >= slotsPerMember {
 		return mcreconcile.Request{}, false
 	}
-	for req := range g.parked {
-		delete(g.parked, req)
-		return req, true
-	}
-	return mcreconcile.Request{}, false
+	return g.parked.next()
 }
 
 // open lets requests work on a member and returns those that were parked.
@@ -100,11 +96,8 @@ func (g *gates) open(member string, l *link) []mcreconcile.Request {
 	defer g.mu.Unlock()
 	gate := g.at(member)
 	gate.link, gate.note = l, ""
-	parked := make([]mcreconcile.Request, 0, len(gate.parked))
-	for req := range gate.parked {
-		parked = append(parked, req)
-	}
-	clear(gate.parked)
+	parked := gate.parked.all()
+	gate.parked = fifo{}
 	return parked
 }
 
@@ -131,7 +124,7 @@ func (g *gates) drop(req mcreconcile.Request) (mcreconcile.Request, bool) {
 	if gate == nil {
 		return mcreconcile.Request{}, false
 	}
-	delete(gate.parked, req)
+	gate.parked.drop(req)
 	defer g.forgetIdle(string(req.ClusterName))
 	return gate.next()
 }
@@ -142,14 +135,61 @@ func (g *gates) parked() int {
 	defer g.mu.Unlock()
 	n := 0
 	for _, gate := range g.members {
-		n += len(gate.parked)
+		n += gate.parked.len()
 	}
 	return n
 }
 
 // forgetIdle drops the entry of a member that holds nothing. The lock is held.
 func (g *gates) forgetIdle(member string) {
-	if gate := g.members[member]; gate.link == nil && gate.note == "" && gate.busy == 0 && len(gate.parked) == 0 {
+	if gate := g.members[member]; gate.link == nil && gate.note == "" && gate.busy == 0 && gate.parked.len() == 0 {
 		delete(g.members, member)
 	}
+}
+
+// fifo are requests in the order in which they came, each once. The zero value is
+// empty.
+type fifo struct {
+	order list.List
+	at    map[mcreconcile.Request]*list.Element
+}
+
+func (f *fifo) len() int { return f.order.Len() }
+
+func (f *fifo) add(req mcreconcile.Request) {
+	if _, ok := f.at[req]; ok {
+		return
+	}
+	if f.at == nil {
+		f.at = map[mcreconcile.Request]*list.Element{}
+	}
+	f.at[req] = f.order.PushBack(req)
+}
+
+func (f *fifo) drop(req mcreconcile.Request) {
+	if element, ok := f.at[req]; ok {
+		f.order.Remove(element)
+		delete(f.at, req)
+	}
+}
+
+// next takes the first.
+func (f *fifo) next() (mcreconcile.Request, bool) {
+	first := f.order.Front()
+	if first == nil {
+		return mcreconcile.Request{}, false
+	}
+	req, ok := f.order.Remove(first).(mcreconcile.Request)
+	delete(f.at, req)
+	return req, ok
+}
+
+func (f *fifo) all() []mcreconcile.Request {
+	all := make([]mcreconcile.Request, 0, f.order.Len())
+	for e := f.order.Front(); e != nil; e = e.Next() {
+		if req, ok := e.Value.(mcreconcile.Request); ok {
+			all = append(all, req)
+		}
+	}
+	return all
 }

@@ -291,3 +291,27 @@ func TestGateExplainsItself(t *testing.T) {
 		t.Errorf("a member that holds nothing is forgotten: %v", g.members)
 	}
 }
+
+// Whoever waited longest is next, however often it is asked for meanwhile.
+func TestParkedInOrder(t *testing.T) {
+	g := newGates()
+	g.open("eu", &link{})
+	app := func(i int) mcreconcile.Request {
+		return request("eu", types.NamespacedName{Namespace: "shop", Name: fmt.Sprint("app-", i)})
+	}
+	for i := range slotsPerMember + 5 {
+		g.enter(app(i))
+		if i > slotsPerMember {
+			g.enter(app(slotsPerMember)) // the first that is parked asks again
+		}
+	}
+	g.drop(app(slotsPerMember + 1))
+	for _, want := range []int{0, 2, 3, 4} {
+		if got, ok := g.leave("eu"); !ok || got != app(slotsPerMember+want) {
+			t.Errorf("next is %v, want %v", got, app(slotsPerMember+want))
+		}
+	}
+	if got, ok := g.leave("eu"); ok || g.parked() != 0 {
+		t.Errorf("%v is left", got)
+	}
+}
