@@ -65,6 +65,9 @@ func StampOf(annotations map[string]string) Stamp {
 
 // number is a count of at most most, zero if the text is none.
 func number(text string, most int64) int64 {
+	if text == "" {
+		return 0 // and no error to be made
+	}
 	n, err := strconv.ParseInt(text, 10, 64)
 	if err != nil || n < 0 || n > most {
 		return 0

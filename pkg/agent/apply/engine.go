@@ -117,6 +117,10 @@ func (e *Engine) home(owner Owner) string { return cmp.Or(e.namespace, owner.Nam
 // the objects after it need. The error is of a kind that a retry may mend.
 func (e *Engine) Apply(ctx context.Context, owner Owner, manifests []manifest.Manifest, policies v1.Policies, observed Observed) (ChangeSet, error) {
 	set := ChangeSet{Hash: manifest.SetHash(manifests)}
+	if e.atRest(owner, manifests, observed) {
+		set.Changes = unchanged(manifests)
+		return set, nil
+	}
 	if change, newer := e.newerThan(owner, observed); newer {
 		set.Changes = []Change{change}
 		return set, nil

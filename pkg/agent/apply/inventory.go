@@ -47,7 +47,7 @@ func (e *Engine) readInventory(ctx context.Context) ([]schema.GroupVersionKind, 
 
 // isRecorded is true for a kind that is watched after a restart.
 func (e *Engine) isRecorded(gvk schema.GroupVersionKind) bool {
-	return slices.Contains(baseKinds(), gvk) || e.memory.isRecorded(gvk)
+	return isBase(gvk) || e.memory.isRecorded(gvk)
 }
 
 // recordKind adds a kind to the inventory of the cluster, which only grows.

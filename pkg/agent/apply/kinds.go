@@ -30,6 +30,8 @@ func baseKinds() []schema.GroupVersionKind {
 	return []schema.GroupVersionKind{serviceGVK, deploymentGVK}
 }
 
+func isBase(gvk schema.GroupVersionKind) bool { return gvk == serviceGVK || gvk == deploymentGVK }
+
 // plainKinds are the kinds without a health of their own; metadata is all that
 // is known of them.
 func plainKinds() []schema.GroupVersionKind {

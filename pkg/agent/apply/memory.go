@@ -240,6 +240,25 @@ func (m *memory) isClean(applied manifest.Manifest, tree string) bool {
 	return ok && c.hash == applied.Hash && c.tree.Value() == tree
 }
 
+// atRest is true when the object had all fields of the manifest as it is cached, is
+// of a kind that is recorded, and nothing else is remembered of it.
+func (m *memory) atRest(applied *manifest.Manifest, cached *metav1.ObjectMeta) bool {
+	key := keyOf(*applied)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if c, ok := m.clean[key]; !ok || c.hash != applied.Hash || c.tree.Value() != cached.Annotations[annotationFields] {
+		return false
+	}
+	if w, ok := m.written[key]; ok && w.object.ResourceVersion != cached.ResourceVersion {
+		return false
+	}
+	if _, ok := m.recorded[key.kind]; !ok && !isBase(applied.GVK) {
+		return false
+	}
+	_, fought := m.fights[key]
+	return !fought && m.taking[key] == nil
+}
+
 func (m *memory) setClean(applied manifest.Manifest, tree string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -17,8 +17,8 @@ import (
 // is there.
 func (e *Engine) prune(ctx context.Context, owner Owner, manifests []manifest.Manifest, observed Observed) ([]Change, error) {
 	stale := maps.Clone(observed.objects)
-	for _, m := range manifests {
-		delete(stale, keyOf(m))
+	for i := range manifests {
+		delete(stale, keyOf(manifests[i]))
 	}
 	keys := slices.SortedFunc(maps.Keys(stale), func(a, b objectKey) int { return strings.Compare(a.String(), b.String()) })
 	var changes []Change

@@ -19,8 +19,8 @@ import (
 // and its order is not carried out.
 func (e *Engine) newerThan(owner Owner, observed Observed) (Change, bool) {
 	for key, object := range observed.objects {
-		if change, newer := newerThan(owner, key.String(), object); newer {
-			return change, true
+		if manifest.StampOf(object.Annotations).Newer(owner.Stamp) {
+			return restored(key.String(), object, owner), true
 		}
 	}
 	return Change{}, false

@@ -168,7 +168,7 @@ func (e *Engine) begin(gvk schema.GroupVersionKind, failures int) (kindWatch, er
 		}
 	}
 	e.watches.kinds[gvk.GroupKind()] = watch
-	if !slices.Contains(baseKinds(), gvk) {
+	if !isBase(gvk) {
 		go e.keepWatching(ctx, watch)
 	}
 	return watch, nil
