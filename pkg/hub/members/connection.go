@@ -41,10 +41,11 @@ type ConnState struct {
 
 // pace is how often a connection does things.
 type pace struct {
-	// interval is the time between two probes of a member that answers.
+	// interval is the time between two probes of a member that answers. One that has
+	// died is noticed sooner, by the pings of its connection, which are no requests.
 	interval time.Duration
-	// deadline bounds one probe.
-	deadline time.Duration
+	// deadline bounds one probe; of a member that was found silent it is urgent.
+	deadline, urgent time.Duration
 	// suspect is the least time between two probes, however often it is asked for.
 	suspect time.Duration
 	// retry is the least time between two attempts at a member that does not
@@ -54,7 +55,7 @@ type pace struct {
 }
 
 func defaultPace() pace {
-	return pace{interval: 10 * time.Second, deadline: 5 * time.Second, suspect: time.Second, retry: time.Second}
+	return pace{interval: 30 * time.Second, deadline: 5 * time.Second, urgent: 3 * time.Second, suspect: time.Second, retry: time.Second}
 }
 
 // connection is one member with one credential, from Ensure until it is
@@ -133,7 +134,7 @@ func (c *connection) open(ctx context.Context, tlsConfig *tls.Config) (*attempt,
 	if a.transport, err = newTransport(c.cfg, tlsConfig, a.suspect); err != nil {
 		return nil, err
 	}
-	if err = c.probe(ctx, a); err == nil {
+	if err = c.probe(ctx, a, c.pace.deadline); err == nil {
 		a.session, err = newSession(c, a)
 	}
 	if err != nil {
@@ -167,9 +168,9 @@ func (c *connection) serve(ctx context.Context, a *attempt, aware multicluster.A
 			}
 		case <-a.wake:
 			pause(sessionCtx, c.options, c.pace.suspect-c.options.Clock.Since(a.probed))
-			err = c.probe(ctx, a)
+			err = c.probe(ctx, a, c.pace.urgent)
 		case <-c.options.Clock.After(c.pace.interval):
-			err = c.probe(ctx, a)
+			err = c.probe(ctx, a, c.pace.deadline)
 		}
 	}
 	c.withdraw()
@@ -187,8 +188,8 @@ func (c *connection) serve(ctx context.Context, a *attempt, aware multicluster.A
 }
 
 // probe asks the member once. It fails with the context of the connection, too.
-func (c *connection) probe(ctx context.Context, a *attempt) error {
-	ctx, cancel := context.WithTimeout(ctx, c.pace.deadline)
+func (c *connection) probe(ctx context.Context, a *attempt, deadline time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, deadline)
 	defer cancel()
 	a.probed = c.options.Clock.Now()
 	if err := probe(ctx, a.transport.client, c.cfg.Host); err != nil {

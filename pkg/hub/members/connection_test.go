@@ -124,7 +124,7 @@ func TestSuspectProbesAtOnceButNotMoreThanTheRate(t *testing.T) {
 		t.Fatal(err)
 	}
 	const rate = 300 * time.Millisecond
-	p.pace = pace{interval: time.Hour, deadline: 5 * time.Second, suspect: rate, retry: time.Second}
+	p.pace = pace{interval: time.Hour, deadline: 5 * time.Second, urgent: 5 * time.Second, suspect: rate, retry: time.Second}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() { defer close(done); _ = p.Start(ctx, &consumer{t: t}) }()
@@ -258,7 +258,7 @@ func TestPingsNoticeASilentPeer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.pace = pace{interval: time.Hour, deadline: 200 * time.Millisecond, suspect: time.Millisecond, retry: time.Hour}
+	p.pace = pace{interval: time.Hour, deadline: 200 * time.Millisecond, urgent: 200 * time.Millisecond, suspect: time.Millisecond, retry: time.Hour}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() { defer close(done); _ = p.Start(ctx, &consumer{t: t}) }()

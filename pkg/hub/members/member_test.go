@@ -110,7 +110,7 @@ func startProvider(t *testing.T, aware multicluster.Aware) (p *Provider, stop fu
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.pace = pace{interval: time.Hour, deadline: 5 * time.Second, suspect: time.Millisecond, retry: 5 * time.Millisecond}
+	p.pace = pace{interval: time.Hour, deadline: 5 * time.Second, urgent: 5 * time.Second, suspect: time.Millisecond, retry: 5 * time.Millisecond}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- p.Start(ctx, aware) }()
