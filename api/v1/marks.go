@@ -71,10 +71,11 @@ const (
 	AgentServiceAccount = "agent"
 	// AgentLease is the Lease in the mailbox that the agent renews.
 	AgentLease = "agent"
-	// HeartbeatInterval is the time between two renewals of the Lease.
-	HeartbeatInterval = 10 * time.Second
-	// HeartbeatDuration is how long a renewal holds: three may be lost.
-	HeartbeatDuration = 40 * time.Second
+	// HeartbeatInterval is the time between two renewals of the Lease by default.
+	HeartbeatInterval = 30 * time.Second
+	// LongestHeartbeat is how long a renewal holds at the most, whatever the Lease
+	// says.
+	LongestHeartbeat = 2 * time.Minute
 	// AgentClusterRole is the ClusterRole on the hub that is bound in each mailbox.
 	AgentClusterRole = "myapp-hub-agent"
 	// HubMailboxRole is the ClusterRole that the hub binds to itself in each
@@ -99,4 +100,10 @@ func GivenUp(app *MyApp) []string {
 		return nil
 	}
 	return strings.FieldsFunc(app.Annotations[AnnotationForceRemove], func(r rune) bool { return r == ',' || unicode.IsSpace(r) })
+}
+
+// HeartbeatDuration is how long a renewal of an agent's Lease holds: two may be lost.
+func HeartbeatDuration(interval time.Duration) time.Duration {
+	const delays = 5 * time.Second
+	return min(interval*5/2+delays, LongestHeartbeat)
 }

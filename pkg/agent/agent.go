@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -16,6 +17,7 @@ import (
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/rest"
+	toolscache "k8s.io/client-go/tools/cache"
 	"k8s.io/utils/clock"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
@@ -53,6 +55,10 @@ type Options struct {
 	MetricsCertDir string
 	// HealthProbeBindAddress serves /healthz and /readyz. Example: :8081
 	HealthProbeBindAddress string
+	// HeartbeatInterval is the time between two signs of life. The hub takes the
+	// member for silent after two and a half of them and 5 s. Between 1 s and 45 s.
+	// Default: 30 s.
+	HeartbeatInterval time.Duration
 	// PprofBindAddress serves Go's profiles, which show what is in memory, without
 	// asking who reads them: it has to be an address of the loopback interface.
 	// Default: off. Example: 127.0.0.1:6060
@@ -66,6 +72,12 @@ func Run(ctx context.Context, o Options) error {
 	if o.Member == "" {
 		return fmt.Errorf("the member's name is not set: use --member")
 	}
+	if o.HeartbeatInterval == 0 {
+		o.HeartbeatInterval = v1.HeartbeatInterval
+	}
+	if o.HeartbeatInterval < time.Second || o.HeartbeatInterval > 45*time.Second {
+		return fmt.Errorf("a sign of life every %s is too often or too seldom: set --heartbeat-interval to something between 1s and 45s", o.HeartbeatInterval)
+	}
 	if err := pprof.CheckAddress(o.PprofBindAddress); err != nil {
 		return err
 	}
@@ -76,9 +88,16 @@ func Run(ctx context.Context, o Options) error {
 	hub, local := rest.CopyConfig(o.Hub), rest.CopyConfig(o.Local)
 	hub.QPS, local.QPS = -1, -1 // API priority and fairness does the rest.
 
+	var doubt atomic.Pointer[func()]
 	own, err := cluster.New(local, func(c *cluster.Options) {
 		c.Scheme = scheme
 		c.Cache = apply.CacheOptions("", o.Member, o.Namespace)
+		c.Cache.DefaultWatchErrorHandler = func(ctx context.Context, r *toolscache.Reflector, err error) {
+			toolscache.DefaultWatchErrorHandler(ctx, r, err)
+			if tell := doubt.Load(); tell != nil {
+				(*tell)()
+			}
+		}
 		c.MapperProvider = apply.NewMapper
 	})
 	if err != nil {
@@ -88,28 +107,31 @@ func Run(ctx context.Context, o Options) error {
 	if err != nil {
 		return fmt.Errorf("making the manager: %w", err)
 	}
-	if err := setup(mgr, own, o); err != nil {
+	beat, err := setup(mgr, own, o)
+	if err != nil {
 		return err
 	}
+	tell := beat.Doubt
+	doubt.Store(&tell)
 	o.Log.Info("Starting the agent", "member", o.Member, "namespace", o.Namespace)
 	return mgr.Start(ctx)
 }
 
 // setup adds what an agent does: carry out its mailbox, and say that it lives.
-func setup(mgr manager.Manager, own cluster.Cluster, o Options) error {
+func setup(mgr manager.Manager, own cluster.Cluster, o Options) (*heartbeat.Heartbeat, error) {
 	if err := mgr.Add(own); err != nil {
-		return fmt.Errorf("adding the own cluster: %w", err)
+		return nil, fmt.Errorf("adding the own cluster: %w", err)
 	}
 	writer, err := metadata.NewForConfigAndClient(own.GetConfig(), own.GetHTTPClient())
 	if err != nil {
-		return fmt.Errorf("making a client for the own cluster: %w", err)
+		return nil, fmt.Errorf("making a client for the own cluster: %w", err)
 	}
 	whole, err := dynamic.NewForConfigAndClient(own.GetConfig(), own.GetHTTPClient())
 	if err != nil {
-		return fmt.Errorf("making a dynamic client for the own cluster: %w", err)
+		return nil, fmt.Errorf("making a dynamic client for the own cluster: %w", err)
 	}
 	if err := apply.RegisterMetrics(); err != nil {
-		return fmt.Errorf("registering metrics: %w", err)
+		return nil, fmt.Errorf("registering metrics: %w", err)
 	}
 	works := &mailbox.Reconciler{Hub: mgr.GetClient(), Live: mgr.GetAPIReader(), Clock: clock.RealClock{}}
 	err = mailbox.Setup(mgr, works, apply.Config{
@@ -117,19 +139,19 @@ func setup(mgr manager.Manager, own cluster.Cluster, o Options) error {
 		Discover: func() (meta.RESTMapper, error) { return apply.NewMapper(own.GetConfig(), own.GetHTTPClient()) },
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
-	beat, err := heartbeat.New(mgr.GetClient(), o.Member, own, works.Unreported, works.WentBack, mgr.GetLogger().WithName("heartbeat"))
+	beat, err := heartbeat.New(mgr.GetClient(), o.Member, own, o.HeartbeatInterval, works.Unreported, works.WentBack, mgr.GetLogger().WithName("heartbeat"))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if err := mgr.Add(beat); err != nil {
-		return fmt.Errorf("adding the heartbeat: %w", err)
+		return nil, fmt.Errorf("adding the heartbeat: %w", err)
 	}
 	if err := mgr.AddHealthzCheck("ping", healthz.Ping); err != nil {
-		return fmt.Errorf("adding the health check: %w", err)
+		return nil, fmt.Errorf("adding the health check: %w", err)
 	}
-	return mgr.AddReadyzCheck("heartbeat", beat.Check)
+	return beat, mgr.AddReadyzCheck("heartbeat", beat.Check)
 }
 
 func managerOptions(o Options, scheme *runtime.Scheme, own cluster.Cluster) manager.Options {

@@ -101,7 +101,7 @@ func TestOneWrongAnswer(t *testing.T) {
 func (w *world) beats(member string) {
 	w.t.Helper()
 	seen := map[time.Time]bool{}
-	fleet.Eventually(w.t, v1.HeartbeatDuration, "the agent of "+member+" to beat", func(ctx context.Context) error {
+	fleet.Eventually(w.t, v1.LongestHeartbeat, "the agent of "+member+" to beat", func(ctx context.Context) error {
 		var lease coordinationv1.Lease
 		at := types.NamespacedName{Namespace: v1.MailboxNamespace(member), Name: v1.AgentLease}
 		if err := w.f.Cluster(fleet.HubName).Client().Get(ctx, at, &lease); err != nil {

@@ -104,7 +104,7 @@ func start() error {
 		return err
 	}
 	cfg := fleet.Config{
-		Dir: shared.dir, Progress: os.Stderr, HubEtcd: true, AgentArgs: []string{"--v=1"},
+		Dir: shared.dir, Progress: os.Stderr, HubEtcd: true, AgentArgs: []string{"--v=1", fleet.QuickHeartbeat},
 		// A hub that was killed leaves a Lease; the next waits until it has ended.
 		HubArgs: []string{"--v=1", "--leader-elect-lease-duration=10s", "--leader-elect-renew-deadline=4s", "--leader-elect-retry-period=500ms"},
 	}

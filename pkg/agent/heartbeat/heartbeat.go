@@ -37,20 +37,30 @@ type Heartbeat struct {
 	// wentBack is true when a hub that gave a renewal that version has gone back in
 	// time since the renewal before.
 	wentBack func(ctx context.Context, version string) (bool, error)
+	interval time.Duration
 	// alive is true while heartbeats succeed.
 	alive atomic.Bool
+	// doubted is true when something speaks against the own cluster since it was
+	// last asked.
+	doubted atomic.Bool
+	// unasked counts the heartbeats since then.
+	unasked int
 }
+
+// askEvery is how many heartbeats speak for the own cluster without asking it, while
+// its watches run.
+const askEvery = 3
 
 // New makes the heartbeat of a member's agent. There is none while unreported
 // says that the hub lacks a report: what it knows would pass for fresh. wentBack
 // tells by the version of a renewal whether the hub has gone back in time.
-func New(hub client.Client, member string, local cluster.Cluster, unreported func() bool, wentBack func(context.Context, string) (bool, error), log logr.Logger) (*Heartbeat, error) {
+func New(hub client.Client, member string, local cluster.Cluster, interval time.Duration, unreported func() bool, wentBack func(context.Context, string) (bool, error), log logr.Logger) (*Heartbeat, error) {
 	d, err := discovery.NewDiscoveryClientForConfigAndClient(local.GetConfig(), local.GetHTTPClient())
 	if err != nil {
 		return nil, fmt.Errorf("making a discovery client for the own cluster: %w", err)
 	}
 	return &Heartbeat{
-		hub: hub, local: d, log: log, unreported: unreported, wentBack: wentBack,
+		hub: hub, local: d, log: log, interval: interval, unreported: unreported, wentBack: wentBack,
 		key: client.ObjectKey{Namespace: v1.MailboxNamespace(member), Name: v1.AgentLease},
 	}, nil
 }
@@ -70,9 +80,9 @@ func (h *Heartbeat) Start(ctx context.Context) error {
 			return
 		}
 		if was := h.alive.Swap(err == nil); err != nil && (was || h.log.V(1).Enabled()) && ctx.Err() == nil {
-			h.log.Error(err, "Heartbeat failed; trying again", "every", v1.HeartbeatInterval.String())
+			h.log.Error(err, "Heartbeat failed; trying again", "every", h.interval.String())
 		}
-	}, v1.HeartbeatInterval)
+	}, h.interval)
 	if err := context.Cause(ctx); errors.Is(err, errWentBack) {
 		return err
 	}
@@ -87,20 +97,38 @@ func (h *Heartbeat) Check(*http.Request) error {
 	return nil
 }
 
+// Doubt says that a watch of the own cluster has failed: the next heartbeat asks it.
+func (h *Heartbeat) Doubt() { h.doubted.Store(true) }
+
+// askLocal asks the own cluster, if it is time to or there is doubt, whether it is
+// there.
+func (h *Heartbeat) askLocal(ctx context.Context) error {
+	if !h.doubted.Swap(false) && h.alive.Load() && h.unasked < askEvery-1 {
+		h.unasked++
+		return nil
+	}
+	if err := h.local.RESTClient().Get().AbsPath("/version").Do(ctx).Error(); err != nil {
+		h.doubted.Store(true)
+		return fmt.Errorf("asking the own cluster: %w", err)
+	}
+	h.unasked = 0
+	return nil
+}
+
 func (h *Heartbeat) beat(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	if h.unreported() {
 		return errors.New("the hub could not be reached for a report, which comes first")
 	}
-	if err := h.local.RESTClient().Get().AbsPath("/version").Do(ctx).Error(); err != nil {
-		return fmt.Errorf("asking the own cluster: %w", err)
+	if err := h.askLocal(ctx); err != nil {
+		return err
 	}
 	lease := &coordinationv1.Lease{
 		ObjectMeta: metav1.ObjectMeta{Namespace: h.key.Namespace, Name: h.key.Name},
 		Spec: coordinationv1.LeaseSpec{
 			HolderIdentity:       ptr.To(v1.AgentServiceAccount),
-			LeaseDurationSeconds: ptr.To(int32(v1.HeartbeatDuration / time.Second)),
+			LeaseDurationSeconds: ptr.To(int32(v1.HeartbeatDuration(h.interval) / time.Second)),
 			RenewTime:            ptr.To(metav1.NowMicro()),
 		},
 	}

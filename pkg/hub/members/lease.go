@@ -19,6 +19,16 @@ type heartbeat struct {
 	heard time.Time
 	// renewal is the last renewTime seen, by the member's clock; zero for none.
 	renewal time.Time
+	// holds is how long a renewal holds, as the Lease says; zero for what is usual.
+	holds time.Duration
+}
+
+// duration is how long a renewal holds.
+func (h heartbeat) duration() time.Duration {
+	if h.holds > 0 {
+		return min(h.holds, v1.LongestHeartbeat)
+	}
+	return v1.HeartbeatDuration(v1.HeartbeatInterval)
 }
 
 // observe takes in the Lease, which is nil when there is none.
@@ -30,13 +40,16 @@ func (h heartbeat) observe(lease *coordinationv1.Lease, now time.Time) heartbeat
 	if lease != nil && lease.Spec.RenewTime != nil {
 		renewal = lease.Spec.RenewTime.Time
 	}
+	if lease != nil && lease.Spec.LeaseDurationSeconds != nil {
+		h.holds = time.Duration(*lease.Spec.LeaseDurationSeconds) * time.Second
+	}
 	switch {
 	case h.since.IsZero():
-		return heartbeat{since: now, renewal: renewal}
+		return heartbeat{since: now, renewal: renewal, holds: h.holds}
 	case renewal.IsZero() || renewal.Equal(h.renewal):
 		return h
 	}
-	return heartbeat{since: now, heard: now, renewal: renewal}
+	return heartbeat{since: now, heard: now, renewal: renewal, holds: h.holds}
 }
 
 // lastHeard is when the agent was last heard of, zero when never. Before a
@@ -54,20 +67,20 @@ func (h heartbeat) lastHeard(now time.Time) time.Time {
 // decide says how the member is doing, and when to look again (0: on the next
 // event only). persisted is the Ready condition as it is, or nil.
 //
-//	renewed within 40 s                 True
-//	silent for 40 s                     Unknown, HeartbeatMissing
-//	seen, no renewal yet (restart)      as it is, until 40 s after the first look
+//	renewed while the last one held     True
+//	silent for longer                   Unknown, HeartbeatMissing
+//	seen, no renewal yet (restart)      as it is, for as long after the first look
 //	no Lease, was never ready           Unknown, AwaitingAgent
 //	no Lease, was ready                 as "seen, no renewal yet"
 func (h heartbeat) decide(member string, persisted *metav1.Condition, now time.Time) (*metav1.Condition, time.Duration) {
-	left := h.since.Add(v1.HeartbeatDuration).Sub(now)
+	left := h.since.Add(h.duration()).Sub(now)
 	switch {
 	case h.heard.IsZero() && h.renewal.IsZero() && !hadAgent(persisted):
 		return condition(metav1.ConditionUnknown, v1.ReasonAwaitingAgent,
 			"The agent has not reported yet: install it on the cluster with access to namespace "+v1.MailboxNamespace(member)+" of the hub."), 0
 	case left <= 0:
 		return condition(metav1.ConditionUnknown, v1.ReasonHeartbeatMissing,
-			"The agent has not renewed its Lease for 40 s: check the agent on the cluster, its way to the hub, and that the cluster's own API server answers it."), 0
+			"The agent has not renewed its Lease for "+h.duration().String()+": check the agent on the cluster, its way to the hub, and that the cluster's own API server answers it."), 0
 	case h.heard.IsZero():
 		return nil, left
 	}

@@ -82,13 +82,17 @@ func member(name string, change func(*MemberConfig)) Option {
 	}
 }
 
+// QuickHeartbeat makes agents say that they live every 10 s: a test need not wait
+// long until one is silent.
+const QuickHeartbeat = "--heartbeat-interval=10s"
+
 // Start starts a fleet for a test, which fails if that fails, and takes it down
-// when the test ends. Its directory is the test's own, or one that is kept if
+// when the test ends. Its agents have a QuickHeartbeat. Its directory is the test's own, or one that is kept if
 // FLEET_KEEP is set. When the test has failed, the ends of the logs of hub and
 // agents are logged.
 func Start(t testing.TB, opts ...Option) *Fleet {
 	t.Helper()
-	cfg := Config{Dir: testDir(t), Progress: t.Output()}
+	cfg := Config{Dir: testDir(t), Progress: t.Output(), AgentArgs: []string{QuickHeartbeat}}
 	for _, o := range opts {
 		o(&cfg)
 	}
