@@ -2,6 +2,7 @@ package placement
 
 import (
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
 
@@ -53,9 +54,10 @@ type Input struct {
 //	otherwise                     Run
 func Schedule(in Input) Result {
 	selector, err := Selector(in.Placement)
-	var r Result
-	for _, c := range candidates(in) {
+	r := Result{Verdicts: make([]Verdict, 0, max(len(in.Members), len(in.Placed)))}
+	for c := range candidates(in) {
 		v := Verdict{Cluster: c.name}
+		matches := err == nil && c.member != nil && selector.Matches(labels.Set(c.member.Labels))
 		switch {
 		case in.Held != "":
 			v.decide(c.placed, Keep, v1.ReasonHubRestored, in.Held)
@@ -69,9 +71,9 @@ func Schedule(in Input) Result {
 			v.decide(c.placed, Keep, v1.ReasonMemberGone, "MemberCluster "+c.name+" does not exist")
 		case err != nil:
 			v.decide(c.placed, Keep, v1.ReasonSelectorInvalid, err.Error())
-		case slices.Contains(in.Strays, c.name) && !selector.Matches(labels.Set(c.member.Labels)):
+		case c.stray && !matches:
 			v.decide(c.placed, Keep, v1.ReasonStray, "objects of this app are on "+c.name+" that no decision explains; they are left alone")
-		case !selector.Matches(labels.Set(c.member.Labels)):
+		case !matches:
 			v.decide(c.placed, Remove, v1.ReasonNotChosen, "the labels of "+c.name+" do not match spec.placement.clusterSelector")
 		case !c.member.Ready:
 			v.decide(c.placed, Run, v1.ReasonNoneReady, c.name+" does not answer")
@@ -115,33 +117,50 @@ func (v *Verdict) decide(placed bool, ifPlaced Outcome, reason, message string) 
 	}
 }
 
+// candidate is a member or a row, or both.
 type candidate struct {
-	name   string
-	member *Member
-	placed bool
+	name          string
+	member        *Member // nil if there is only a row
+	placed, stray bool
 }
 
-// candidates are all members and rows, ordered by name.
-func candidates(in Input) []candidate {
-	byName := map[string]*candidate{}
-	at := func(name string) *candidate {
-		if byName[name] == nil {
-			byName[name] = &candidate{name: name}
+// candidates are all members and rows, ordered by name: two ordered lists are
+// merged, which needs no map.
+func candidates(in Input) iter.Seq[candidate] {
+	members := ordered(in.Members, func(a, b Member) int { return strings.Compare(a.Name, b.Name) })
+	placed := ordered(in.Placed, strings.Compare)
+	strays := ordered(in.Strays, strings.Compare)
+	return func(yield func(candidate) bool) {
+		members, placed := members, placed
+		for len(members) > 0 || len(placed) > 0 {
+			var c candidate
+			if len(placed) == 0 || len(members) > 0 && members[0].Name <= placed[0] {
+				c.name = members[0].Name
+			} else {
+				c.name = placed[0]
+			}
+			for ; len(members) > 0 && members[0].Name == c.name; members = members[1:] {
+				c.member = &members[0]
+			}
+			for ; len(placed) > 0 && placed[0] == c.name; placed = placed[1:] {
+				c.placed = true
+			}
+			_, c.stray = slices.BinarySearch(strays, c.name)
+			if !yield(c) {
+				return
+			}
 		}
-		return byName[name]
 	}
-	for i := range in.Members {
-		at(in.Members[i].Name).member = &in.Members[i]
+}
+
+// ordered is a list in its order; one that has it already is not copied.
+func ordered[T any](list []T, compare func(a, b T) int) []T {
+	if slices.IsSortedFunc(list, compare) {
+		return list
 	}
-	for _, name := range in.Placed {
-		at(name).placed = true
-	}
-	all := make([]candidate, 0, len(byName))
-	for _, c := range byName {
-		all = append(all, *c)
-	}
-	slices.SortFunc(all, func(a, b candidate) int { return strings.Compare(a.name, b.name) })
-	return all
+	list = slices.Clone(list)
+	slices.SortStableFunc(list, compare)
+	return list
 }
 
 func summary(in Input, r Result, selectorErr error) (reason, message string) {
