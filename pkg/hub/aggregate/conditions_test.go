@@ -162,14 +162,15 @@ func TestConditionSet(t *testing.T) {
 }
 
 func TestNamesAreCut(t *testing.T) {
-	rows := func(names ...string) (rows []v1.PlacementRow) {
+	rows := func(names ...string) *group {
+		g := &group{}
 		for _, n := range names {
-			rows = append(rows, v1.PlacementRow{Cluster: n})
+			g.add(&v1.PlacementRow{Cluster: n})
 		}
-		return rows
+		return g
 	}
 	for _, tt := range []struct {
-		rows  []v1.PlacementRow
+		rows  *group
 		total int
 		want  string
 	}{

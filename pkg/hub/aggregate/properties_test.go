@@ -123,8 +123,8 @@ func genInput(t *rapid.T) Input {
 	// Often everything is as it should be, or Ready would hardly ever be True.
 	if rapid.Bool().Draw(t, "as wanted") {
 		for i := range in.Rows {
-			in.Rows[i].Updated, in.Rows[i].Replicas = true, in.replicasOf(in.Rows[i])
-			if wanted(in.Rows[i]) {
+			in.Rows[i].Updated, in.Rows[i].Replicas = true, in.replicasOf(&in.Rows[i])
+			if wanted(&in.Rows[i]) {
 				in.Rows[i].State = v1.PlacementReady
 			}
 		}
@@ -170,7 +170,7 @@ func TestSilenceIsNeverReady(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		w := genWorld(t)
 		for _, row := range w.rows(noon) {
-			if m := w.members[row.Cluster]; wanted(row) && !m.Ready && row.State != v1.PlacementUnknown {
+			if m := w.members[row.Cluster]; wanted(&row) && !m.Ready && row.State != v1.PlacementUnknown {
 				t.Fatalf("%s does not answer and is %s", row.Cluster, row.State)
 			}
 			if row.State == v1.PlacementUnknown && !w.members[row.Cluster].Ready && row.LastReportTime == nil {
@@ -212,7 +212,7 @@ func TestObservationDecidesNothing(t *testing.T) {
 func TestSummaryAddsUp(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		in := genInput(t)
-		s := summarize(in)
+		s := survey(&in).summary
 		count := map[v1.PlacementState]int32{}
 		for _, row := range in.Rows {
 			count[row.State]++
@@ -240,9 +240,9 @@ func TestReadyIsTrueOnlyIfAllAre(t *testing.T) {
 		is := meta.IsStatusConditionTrue(status.Conditions, v1.ConditionReady)
 		all, some := true, false
 		for _, row := range in.Rows {
-			if wanted(row) {
+			if wanted(&row) {
 				some = true
-				all = all && row.State == v1.PlacementReady && in.current(row) && row.Updated
+				all = all && row.State == v1.PlacementReady && in.current(&row) && row.Updated
 			}
 			if row.Reason == v1.ReasonHubRestored || row.Reason == v1.ReasonHubReplaced {
 				all = false
@@ -334,5 +334,29 @@ func TestKstatusAgrees(t *testing.T) {
 		if seen[want] == 0 {
 			t.Errorf("no input led to %s: %v", want, seen)
 		}
+	}
+}
+
+// TestUnchangedRowsCostNothing: a pass that finds nothing new makes no list of its
+// own, and one that does leaves the list it was given alone.
+func TestUnchangedRowsCostNothing(t *testing.T) {
+	o := Observation{Reports: map[string]Report{}, Members: map[string]Member{}}
+	for _, name := range names4 {
+		o.Next = append(o.Next, row(v1.PlacementReady, func(r *v1.PlacementRow) { r.Cluster, r.Updated, r.AppliedHash, r.ReadyReplicas = name, true, "h", 2 }))
+		o.Reports[name] = Report{Decision: 4, Feedback: v1.Feedback{State: v1.FeedbackReady, AppliedHash: "h", ReadyReplicas: 2}}
+		o.Members[name] = Member{Exists: true, Ready: true}
+	}
+	o.Persisted = o.Next
+	if n := testing.AllocsPerRun(10, func() { Rows(o, noon) }); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+	given := slices.Clone(o.Next)
+	o.Reports["d"] = Report{Decision: 4, Feedback: v1.Feedback{State: v1.FeedbackFailed}}
+	rows, _ := Rows(o, noon)
+	if diff := cmp.Diff(given, o.Next); diff != "" {
+		t.Errorf("the list that was given was changed (-before +after):\n%s", diff)
+	}
+	if diff := cmp.Diff(given[:3], rows[:3]); diff != "" || rows[3].State != v1.PlacementFailed {
+		t.Errorf("only d failed (-before +after):\n%s", diff)
 	}
 }

@@ -2,6 +2,8 @@ package aggregate
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -59,51 +61,133 @@ type Observation struct {
 // have confirmed the removal are left out; strays that were reported by members
 // without a row are added. forced are the members whose rows are left out
 // although they have confirmed nothing.
+//
+// Where nothing is new the rows are o.Next itself: neither may be changed.
 func Rows(o Observation, now metav1.Time) (rows []v1.PlacementRow, forced []string) {
-	before := make(map[string]v1.PlacementRow, len(o.Persisted))
-	for _, row := range o.Persisted {
-		before[row.Cluster] = row
-	}
-	rows = make([]v1.PlacementRow, 0, len(o.Next))
-	known := make(map[string]bool, len(o.Next))
-	for _, row := range o.Next {
-		known[row.Cluster] = true
+	o.Next = inOrder(o.Next)
+	out, stored := result{next: o.Next}, cursor{rows: o.Persisted}
+	met := 0 // how many of the reports are about rows
+	for i := range o.Next {
+		row := o.Next[i]
 		report, reported := o.Reports[row.Cluster]
+		if reported {
+			met++
+		}
 		reported = reported && report.Decision == row.Decision
 		confirmed := reported && report.State == v1.FeedbackRemoved
-		switch goes := o.mayGo(before, row); {
+		switch goes := o.mayGo(&stored, &row); {
 		case goes && confirmed:
+			out.drop()
+			continue
 		case goes && row.State == v1.PlacementRemoving && o.ForceRemoved[row.Cluster]:
 			forced = append(forced, row.Cluster)
+			out.drop()
+			continue
 		case row.State == v1.PlacementRemoving:
-			rows = append(rows, removing(row, report, reported, o.Members[row.Cluster]))
+			removing(&row, &report, reported, o.Members[row.Cluster])
 		default:
-			rows = append(rows, observe(row, report, reported, o.Members[row.Cluster], o.Autoscaled, now))
+			observe(&row, &report, reported, o.Members[row.Cluster], o.Autoscaled, now)
+		}
+		out.keep(i, &row)
+	}
+	var more []v1.PlacementRow
+	if met < len(o.Reports) {
+		more = strays(o, now)
+	}
+	return out.list(more), forced
+}
+
+// result are the rows that follow from those that were decided. They are the same
+// list for as long as nothing differs: most passes over a thousand rows change few.
+type result struct {
+	next, own []v1.PlacementRow
+	count     int
+}
+
+// keep takes row i of next, as it is now.
+func (r *result) keep(i int, row *v1.PlacementRow) {
+	if r.count != i || *row != r.next[i] {
+		r.copy()
+		r.own[r.count] = *row
+	}
+	r.count++
+}
+
+// drop leaves a row of next out.
+func (r *result) drop() { r.copy() }
+
+func (r *result) copy() {
+	if r.own == nil {
+		r.own = slices.Clone(r.next)
+	}
+}
+
+// list are the rows with those of strays among them, and no message too long.
+func (r *result) list(strays []v1.PlacementRow) []v1.PlacementRow {
+	if len(strays) > 0 {
+		r.copy()
+		r.own = append(r.own[:r.count], strays...)
+		r.count = len(r.own)
+		sortRows(r.own)
+	}
+	rows := r.next
+	if r.own != nil {
+		rows = r.own[:r.count]
+	}
+	most := min(longestMessage, max(shortestMessage, allMessages/max(1, len(rows))))
+	for i := range rows {
+		if short := cut(rows[i].Message, most); short != rows[i].Message {
+			r.copy()
+			rows = r.own[:r.count]
+			rows[i].Message = short
 		}
 	}
+	return rows
+}
+
+// cursor finds rows by name. Who asks in their order pays for one way through.
+type cursor struct {
+	rows []v1.PlacementRow
+	at   int
+}
+
+func (c *cursor) find(name string) *v1.PlacementRow {
+	for range c.rows {
+		r := &c.rows[c.at]
+		c.at = (c.at + 1) % len(c.rows)
+		if r.Cluster == name {
+			return r
+		}
+	}
+	return nil
+}
+
+// strays are rows for what members have without one.
+func strays(o Observation, now metav1.Time) (rows []v1.PlacementRow) {
 	for cluster, report := range o.Reports {
 		// What a forced removal leaves behind must not come back as a stray.
-		if report.Stray && !known[cluster] && !o.ForceRemoved[cluster] {
+		if !report.Stray || o.ForceRemoved[cluster] {
+			continue
+		}
+		_, known := slices.BinarySearchFunc(o.Next, cluster, func(r v1.PlacementRow, name string) int { return strings.Compare(r.Cluster, name) })
+		if !known {
 			rows = append(rows, v1.PlacementRow{
 				Cluster: cluster, State: v1.PlacementStray, Reason: v1.ReasonStray, LastTransitionTime: now,
 				Message: "objects of this app are on " + cluster + " although no decision put them there; they are left alone. Choose the member to take them over, or delete the MyApp to remove them",
 			})
 		}
 	}
-	sortRows(rows)
-	shortenMessages(rows)
-	return rows, forced
+	return rows
 }
 
 // mayGo is true for a row that a confirmation ends: its removal is on record, as
 // it is now, or nothing was ever decided about it.
-func (o Observation) mayGo(persisted map[string]v1.PlacementRow, row v1.PlacementRow) bool {
-	if o.Held {
-		return false
+func (o *Observation) mayGo(persisted *cursor, row *v1.PlacementRow) bool {
+	if o.Held || row.State != v1.PlacementRemoving {
+		return !o.Held && row.State == v1.PlacementStray
 	}
-	stored, ok := persisted[row.Cluster]
-	ordered := ok && stored.State == v1.PlacementRemoving && stored.Decision == row.Decision
-	return row.State == v1.PlacementStray || row.State == v1.PlacementRemoving && ordered
+	stored := persisted.find(row.Cluster)
+	return stored != nil && stored.State == v1.PlacementRemoving && stored.Decision == row.Decision
 }
 
 const (
@@ -114,22 +198,16 @@ const (
 	shortestMessage = 128
 )
 
-func shortenMessages(rows []v1.PlacementRow) {
-	most := min(longestMessage, max(shortestMessage, allMessages/max(1, len(rows))))
-	for i := range rows {
-		rows[i].Message = cut(rows[i].Message, most)
-	}
-}
-
-func observe(row v1.PlacementRow, report Report, reported bool, m Member, autoscaled bool, now metav1.Time) v1.PlacementRow {
+func observe(row *v1.PlacementRow, report *Report, reported bool, m Member, autoscaled bool, now metav1.Time) {
 	switch {
 	case row.State == v1.PlacementStray:
 		// Nothing is wanted of it: it must not become Unknown, which is.
-		return row
+		return
 	case !m.Exists || !m.Ready:
-		return unknown(row, m, now)
+		unknown(row, m, now)
+		return
 	case !reported:
-		return row
+		return
 	}
 	state := v1.PlacementProgressing
 	switch report.State {
@@ -145,7 +223,7 @@ func observe(row v1.PlacementRow, report Report, reported bool, m Member, autosc
 		state, reason = v1.PlacementProgressing, v1.ReasonPodsNotReady
 		message = fmt.Sprintf("%d of %d pods are ready, and the Deployment on %s asks for no more: somebody scaled it there. Scale it back there, or change the MyApp", report.ReadyReplicas, row.Replicas, row.Cluster)
 	}
-	set(&row, state, now)
+	set(row, state, now)
 	row.LastReportTime = nil
 	row.Updated = report.AppliedHash != ""
 	if report.AppliedHash != "" {
@@ -153,25 +231,24 @@ func observe(row v1.PlacementRow, report Report, reported bool, m Member, autosc
 	}
 	row.CurrentReplicas, row.ReadyReplicas = report.Replicas, report.ReadyReplicas
 	row.Reason, row.Message = reason, message
-	return row
 }
 
 // unknown keeps the last report: only its state, reason and time are new.
-func unknown(row v1.PlacementRow, m Member, now metav1.Time) v1.PlacementRow {
+func unknown(row *v1.PlacementRow, m Member, now metav1.Time) {
 	if row.State != v1.PlacementUnknown {
 		row.LastReportTime = m.LastHeard
 		if row.LastReportTime == nil {
-			row.LastReportTime = &now
+			heard := now
+			row.LastReportTime = &heard
 		}
 	}
-	set(&row, v1.PlacementUnknown, now)
+	set(row, v1.PlacementUnknown, now)
 	row.Reason, row.Message = silence(row.Cluster, m)
-	return row
 }
 
 // removing keeps why the app leaves the member, but for a member that refuses to
 // carry the order out.
-func removing(row v1.PlacementRow, report Report, reported bool, m Member) v1.PlacementRow {
+func removing(row *v1.PlacementRow, report *Report, reported bool, m Member) {
 	switch {
 	case !m.Exists || !m.Ready:
 		_, message := silence(row.Cluster, m)
@@ -184,7 +261,6 @@ func removing(row v1.PlacementRow, report Report, reported bool, m Member) v1.Pl
 	if reported && row.Reason == v1.ReasonHubRestored && report.Reason != v1.ReasonHubRestored {
 		row.Reason = v1.ReasonRemoving
 	}
-	return row
 }
 
 func silence(cluster string, m Member) (reason, message string) {

@@ -53,58 +53,90 @@ func Status(in Input, now metav1.Time) v1.MyAppStatus {
 		Placements:         in.Rows,
 		Conditions:         slices.Clone(in.Old.Conditions),
 	}
-	summary := summarize(in)
-	status.Summary = &summary
-	status.Replicas = fewestReplicas(in)
-	setConditions(&status.Conditions, in, now)
+	seen := survey(&in)
+	status.Summary = &seen.summary
+	status.Replicas = seen.fewest
+	setConditions(&status.Conditions, &in, &seen.groups, now)
 	return status
 }
 
 // current is true for a member that has confirmed the current spec. While an app
 // is paused a row may be confirmed and yet not current.
-func (in Input) current(r v1.PlacementRow) bool {
-	return r.Updated && r.Revision == in.Revision && r.Replicas == in.replicasOf(r)
+func (in *Input) current(r *v1.PlacementRow) bool { return in.confirmed(r, in.replicasOf(r)) }
+
+func (in *Input) confirmed(r *v1.PlacementRow, replicas int32) bool {
+	return r.Updated && r.Revision == in.Revision && r.Replicas == replicas
 }
 
 // replicasOf is the number of pods that the member of a row is to run now.
-func (in Input) replicasOf(r v1.PlacementRow) int32 {
+func (in *Input) replicasOf(r *v1.PlacementRow) int32 {
 	if wanted, ok := in.Replicas[r.Cluster]; ok {
 		return wanted
 	}
 	return r.Replicas
 }
 
-// summarize counts members and replicas. A member that is Removing or Stray
-// counts as a cluster, but nothing is wanted of it.
-func summarize(in Input) v1.Summary {
-	s := v1.Summary{Clusters: int32(len(in.Rows))} //nolint:gosec // rows are bounded by the number of members
-	for _, r := range in.Rows {
+// view is what the rows are together.
+type view struct {
+	summary v1.Summary
+	// fewest are the fewest pods on one of the members, in the unit of
+	// spec.replicas: a member whose number an override sets does not count, since
+	// scaling the app does not change it. With autoscaling every member counts.
+	fewest int32
+	groups groups
+}
+
+// survey looks at each row once.
+func survey(in *Input) (v view) {
+	counted := false
+	for i := range in.Rows {
+		r := &in.Rows[i]
+		replicas := in.replicasOf(r)
+		current := in.confirmed(r, replicas)
+		v.groups.put(r, current)
 		if !wanted(r) {
 			continue
 		}
-		s.TotalReplicas += r.Replicas
-		if r.State == v1.PlacementUnknown {
-			s.Unknown++
-			s.UnknownReplicas += r.Replicas
+		count(&v.summary, r, current)
+		if !in.Autoscaled && replicas != in.SpecReplicas {
 			continue
 		}
-		s.ReadyReplicas += r.ReadyReplicas
-		if !in.current(r) {
-			continue
-		}
-		s.Updated++
-		if r.State == v1.PlacementReady {
-			s.Ready++
+		if !counted || r.CurrentReplicas < v.fewest {
+			v.fewest, counted = r.CurrentReplicas, true
 		}
 	}
-	return s
+	v.summary.Clusters = int32(len(in.Rows)) //nolint:gosec // rows are bounded by the number of members
+	v.groups.hold = in.Held
+	if older := &v.groups.older; v.groups.hold == nil && older.count > 0 {
+		v.groups.hold = &Hold{Reason: reasonOf(older.first[0]), Message: "another state of the hub has written what is on " + details(older, len(in.Rows))}
+	}
+	return v
+}
+
+// count adds a row that is wanted. A member that is Removing or Stray counts as a
+// cluster, but nothing is wanted of it.
+func count(s *v1.Summary, r *v1.PlacementRow, current bool) {
+	s.TotalReplicas += r.Replicas
+	if r.State == v1.PlacementUnknown {
+		s.Unknown++
+		s.UnknownReplicas += r.Replicas
+		return
+	}
+	s.ReadyReplicas += r.ReadyReplicas
+	if !current {
+		return
+	}
+	s.Updated++
+	if r.State == v1.PlacementReady {
+		s.Ready++
+	}
 }
 
 // Settled is true when every member has said its last word on the current
 // decision: none is pending, progressing or being removed.
 func Settled(rows []v1.PlacementRow) bool {
-	for _, r := range rows {
-		switch r.State {
+	for i := range rows {
+		switch rows[i].State {
 		case v1.PlacementPending, v1.PlacementProgressing, v1.PlacementRemoving:
 			return false
 		case v1.PlacementReady, v1.PlacementFailed, v1.PlacementUnknown, v1.PlacementStray:
@@ -114,24 +146,21 @@ func Settled(rows []v1.PlacementRow) bool {
 }
 
 // wanted is true for a row whose member is to run the app.
-func wanted(r v1.PlacementRow) bool {
+func wanted(r *v1.PlacementRow) bool {
 	return r.State != v1.PlacementRemoving && r.State != v1.PlacementStray
 }
 
-// fewestReplicas is the fewest pods on one of the members, in the unit of
-// spec.replicas: a member whose number an override sets does not count, since
-// scaling the app does not change it. With autoscaling every member counts.
-func fewestReplicas(in Input) int32 {
-	fewest, found := int32(0), false
-	for _, r := range in.Rows {
-		if !wanted(r) || !in.Autoscaled && in.replicasOf(r) != in.SpecReplicas {
-			continue
-		}
-		if !found || r.CurrentReplicas < fewest {
-			fewest, found = r.CurrentReplicas, true
+// inOrder are the rows ordered by name, as they are stored and decided; rows that
+// are not in that order are copied.
+func inOrder(rows []v1.PlacementRow) []v1.PlacementRow {
+	for i := 1; i < len(rows); i++ {
+		if rows[i].Cluster < rows[i-1].Cluster {
+			rows = slices.Clone(rows)
+			sortRows(rows)
+			break
 		}
 	}
-	return fewest
+	return rows
 }
 
 func sortRows(rows []v1.PlacementRow) {

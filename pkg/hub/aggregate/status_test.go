@@ -26,7 +26,7 @@ func TestSummarize(t *testing.T) {
 		{"stray", "nor of this", row(v1.PlacementStray, full), v1.Summary{Clusters: 1}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			if diff := cmp.Diff(tt.want, summarize(Input{Rows: []v1.PlacementRow{tt.row}, Revision: "web-1", Replicas: map[string]int32{"m": 2}})); diff != "" {
+			if diff := cmp.Diff(tt.want, survey(&Input{Rows: []v1.PlacementRow{tt.row}, Revision: "web-1", Replicas: map[string]int32{"m": 2}}).summary); diff != "" {
 				t.Errorf("%s (-want +got):\n%s", tt.reason, diff)
 			}
 		})
@@ -76,7 +76,7 @@ func TestOwnReplicas(t *testing.T) {
 		{"scaled, not told yet", on("a", 2), false},
 		{"whether an override chooses a member that is gone is not known", on("gone", 5), true},
 	} {
-		if got := in.current(tt.row); got != tt.want {
+		if got := in.current(&tt.row); got != tt.want {
 			t.Errorf("%s: current = %v", tt.reason, got)
 		}
 	}

@@ -24,35 +24,70 @@ type State struct {
 }
 
 // Next gives the rows that follow, ordered by member name. A row whose decision
-// does not change is returned as it is.
+// does not change is returned as it is, and s.Rows itself if none does: neither
+// may be changed.
 func Next(s State, now metav1.Time) []v1.PlacementRow {
-	persisted := make(map[string]v1.PlacementRow, len(s.Rows))
-	for _, row := range s.Rows {
-		persisted[row.Cluster] = row
-	}
+	persisted, verdicts := inOrder(s)
 	var next []v1.PlacementRow
-	for _, v := range s.Verdicts {
-		row, placed := persisted[v.Cluster]
+	same := 0 // how many of the persisted rows follow as they are, from the first on
+	for i := range verdicts {
+		v := &verdicts[i]
+		for len(persisted) > 0 && persisted[0].Cluster < v.Cluster {
+			persisted = persisted[1:] // without a verdict
+		}
+		var row v1.PlacementRow
+		placed := len(persisted) > 0 && persisted[0].Cluster == v.Cluster
+		if placed {
+			row = persisted[0]
+		}
 		row.Cluster = v.Cluster
 		switch v.Outcome {
 		case placement.Run:
-			next = append(next, run(row, placed, s, now))
+			run(&row, placed, s, now)
 		case placement.Remove:
-			next = append(next, remove(row, v, now))
+			remove(&row, v, now)
 		case placement.Keep:
-			next = append(next, row)
 		case placement.Reject:
+			continue
 		}
+		if placed && next == nil && same < len(s.Rows) && row == s.Rows[same] {
+			same++
+			continue
+		}
+		if next == nil {
+			next = append(make([]v1.PlacementRow, 0, max(len(s.Rows), len(verdicts))), s.Rows[:same]...)
+		}
+		next = append(next, row)
 	}
-	slices.SortFunc(next, func(a, b v1.PlacementRow) int { return strings.Compare(a.Cluster, b.Cluster) })
+	if next == nil {
+		next = s.Rows[:same:same]
+	}
 	return next
 }
 
-func run(row v1.PlacementRow, placed bool, s State, now metav1.Time) v1.PlacementRow {
+// inOrder are the rows and verdicts ordered by member name, as they are stored and
+// made; a list that is not in that order is copied.
+func inOrder(s State) ([]v1.PlacementRow, []placement.Verdict) {
+	rows := ordered(s.Rows, func(r *v1.PlacementRow) string { return r.Cluster })
+	return rows, ordered(s.Verdicts, func(v *placement.Verdict) string { return v.Cluster })
+}
+
+func ordered[T any](list []T, name func(*T) string) []T {
+	for i := 1; i < len(list); i++ {
+		if name(&list[i]) < name(&list[i-1]) {
+			list = slices.Clone(list)
+			slices.SortStableFunc(list, func(a, b T) int { return strings.Compare(name(&a), name(&b)) })
+			break
+		}
+	}
+	return list
+}
+
+func run(row *v1.PlacementRow, placed bool, s State, now metav1.Time) {
 	decided := placed && row.State != v1.PlacementRemoving && row.State != v1.PlacementStray
 	replicas := s.Replicas[row.Cluster]
 	if decided && row.Revision == s.Revision && row.Replicas == replicas {
-		return row
+		return
 	}
 	row.Revision, row.Replicas = s.Revision, replicas
 	row.Decision++
@@ -63,22 +98,20 @@ func run(row v1.PlacementRow, placed bool, s State, now metav1.Time) v1.Placemen
 	}
 	// A member that does not answer stays Unknown until it does.
 	if row.State != v1.PlacementUnknown {
-		transition(&row, v1.PlacementPending, now)
+		transition(row, v1.PlacementPending, now)
 		row.Reason, row.Message = reason, message
 	}
-	return row
 }
 
-func remove(row v1.PlacementRow, v placement.Verdict, now metav1.Time) v1.PlacementRow {
+func remove(row *v1.PlacementRow, v *placement.Verdict, now metav1.Time) {
 	if row.State == v1.PlacementRemoving {
-		return row
+		return
 	}
 	row.Decision++
 	row.Updated = false
 	row.LastReportTime = nil
-	transition(&row, v1.PlacementRemoving, now)
+	transition(row, v1.PlacementRemoving, now)
 	row.Reason, row.Message = v.Reason, v.Message
-	return row
 }
 
 func transition(row *v1.PlacementRow, to v1.PlacementState, now metav1.Time) {
