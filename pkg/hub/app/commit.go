@@ -11,6 +11,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 	logf "sigs.k8s.io/controller-runtime/pkg/log"
@@ -35,8 +36,8 @@ func (r *Reconciler) commit(ctx context.Context, s *snapshot, d decision) (recon
 	if wait := r.wait(s, d); wait > 0 {
 		return reconcile.Result{RequeueAfter: wait}, nil
 	}
-	app := s.app.DeepCopy()
-	if err := r.hold(ctx, app); err != nil {
+	app, err := r.hold(ctx, s.app)
+	if err != nil {
 		return stale(err)
 	}
 	if err := r.record(ctx, s, d.revision); err != nil {
@@ -63,25 +64,25 @@ func stale(err error) (reconcile.Result, error) {
 	return reconcile.Result{}, err
 }
 
-// hold adds the finalizer.
-func (r *Reconciler) hold(ctx context.Context, app *v1.MyApp) error {
+// hold adds the finalizer and returns the app as it is then.
+func (r *Reconciler) hold(ctx context.Context, app *v1.MyApp) (*v1.MyApp, error) {
 	if app.DeletionTimestamp != nil || controllerutil.ContainsFinalizer(app, v1.Finalizer) {
-		return nil
+		return app, nil
 	}
-	return r.patchFinalizers(ctx, app, func() { controllerutil.AddFinalizer(app, v1.Finalizer) })
+	app = app.DeepCopy()
+	return app, r.patchFinalizers(ctx, app, func() { controllerutil.AddFinalizer(app, v1.Finalizer) })
 }
 
 // release removes the finalizer once no member has the app.
 func (r *Reconciler) release(ctx context.Context, s *snapshot, d decision) error {
 	logForced(ctx, s, d) // before the answer to the last write can be lost
-	app := s.app.DeepCopy()
-	if controllerutil.ContainsFinalizer(app, v1.Finalizer) {
+	if app := s.app.DeepCopy(); controllerutil.ContainsFinalizer(app, v1.Finalizer) {
 		if err := r.patchFinalizers(ctx, app, func() { controllerutil.RemoveFinalizer(app, v1.Finalizer) }); err != nil {
 			return err // The next pass needs the reports.
 		}
 	}
-	r.Reports.Forget(app.UID)
-	r.own.Forget(app.UID)
+	r.Reports.Forget(s.app.UID)
+	r.own.Forget(s.app.UID)
 	return nil
 }
 
@@ -142,19 +143,23 @@ func (r *Reconciler) record(ctx context.Context, s *snapshot, revision render.Re
 }
 
 // writeStatus writes the status if it changed, against the resourceVersion it
-// was decided from.
+// was decided from. Of the answer only the metadata is asked for.
 func (r *Reconciler) writeStatus(ctx context.Context, app *v1.MyApp, d decision) error {
 	if !d.changed {
 		return nil
 	}
-	base := app.DeepCopy()
-	app.Status = d.status
+	data, err := statusPatch(app, &d.status)
+	if err != nil {
+		return err
+	}
+	written := &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{Namespace: app.Namespace, Name: app.Name}}
+	written.SetGroupVersionKind(v1.GroupVersion.WithKind("MyApp"))
 	ctx, cancel := context.WithTimeout(ctx, apply.RequestTimeout)
 	defer cancel()
-	if err := r.Client.Status().Patch(ctx, app, client.MergeFromWithOptions(base, client.MergeFromWithOptimisticLock{}), client.FieldOwner(v1.FieldManager)); err != nil {
+	if err := r.Client.Status().Patch(ctx, written, client.RawPatch(types.JSONPatchType, data), client.FieldOwner(v1.FieldManager)); err != nil {
 		return fmt.Errorf("writing the status of %s/%s: %w", app.Namespace, app.Name, err)
 	}
-	r.own.Wrote(app)
+	r.own.Wrote(written)
 	r.windows.Of(client.ObjectKeyFromObject(app)).Written(r.Clock.Now())
 	return nil
 }

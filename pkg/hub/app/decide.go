@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"slices"
 
-	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -63,8 +62,8 @@ func decide(s *snapshot, now metav1.Time) (decision, error) {
 		Replicas: replicas, SpecReplicas: specReplicas(spec), Autoscaled: spec.Autoscaling != nil,
 		PlacementReason: placed.Reason, PlacementMessage: placed.Message,
 	}, now)
-	d.changed = !apiequality.Semantic.DeepEqual(old, d.status)
-	d.urgent = urgent(old, d.status)
+	d.changed = !sameStatus(&s.app.Status, &d.status)
+	d.urgent = d.changed && urgent(&s.app.Status, &d.status)
 	d.gone = s.deleting() && s.held == "" && len(rows) == 0
 	return d, nil
 }
@@ -145,16 +144,17 @@ func strays(rows []v1.PlacementRow) []string {
 // urgent is true for a change that is written at once: a decision, Ready or Held
 // turning, or the last member having reported. A removal that is confirmed may
 // wait for others.
-func urgent(before, after v1.MyAppStatus) bool {
+func urgent(before, after *v1.MyAppStatus) bool {
 	if before.ObservedGeneration != after.ObservedGeneration || before.Revision != after.Revision {
 		return true
 	}
-	decided := make(map[string]int64, len(before.Placements))
-	for _, r := range before.Placements {
-		decided[r.Cluster] = r.Decision
-	}
-	for _, r := range after.Placements {
-		if number, ok := decided[r.Cluster]; !ok || number != r.Decision {
+	was := before.Placements // ordered by name, as those after
+	for i := range after.Placements {
+		r := &after.Placements[i]
+		for len(was) > 0 && was[0].Cluster < r.Cluster {
+			was = was[1:]
+		}
+		if len(was) == 0 || was[0].Cluster != r.Cluster || was[0].Decision != r.Decision {
 			return true
 		}
 	}
@@ -166,7 +166,7 @@ func urgent(before, after v1.MyAppStatus) bool {
 	return aggregate.Settled(after.Placements) && !aggregate.Settled(before.Placements)
 }
 
-func statusOf(s v1.MyAppStatus, condition string) metav1.ConditionStatus {
+func statusOf(s *v1.MyAppStatus, condition string) metav1.ConditionStatus {
 	if c := meta.FindStatusCondition(s.Conditions, condition); c != nil {
 		return c.Status
 	}

@@ -261,7 +261,7 @@ func TestHeld(t *testing.T) {
 	before := s.rows()
 
 	s.held = "the hub is older"
-	if d := s.pass(t, noon); !d.urgent || !meta.IsStatusConditionTrue(d.status.Conditions, v1.ConditionHeld) || statusOf(d.status, v1.ConditionReady) != "False" {
+	if d := s.pass(t, noon); !d.urgent || !meta.IsStatusConditionTrue(d.status.Conditions, v1.ConditionHeld) || statusOf(&d.status, v1.ConditionReady) != "False" {
 		t.Errorf("a hold is written at once: urgent %v, %+v", d.urgent, d.status.Conditions)
 	}
 	s.app.Spec.Image, s.app.Generation = "web:2", 2
