@@ -166,10 +166,16 @@ func (r *Reconciler) writeStatus(ctx context.Context, app *v1.MyApp, d decision)
 
 // forgetDropped drops the reports of rows that are gone for good.
 func (r *Reconciler) forgetDropped(s *snapshot, d decision) {
-	kept := clusters(d.status.Placements)
-	for _, row := range s.app.Status.Placements {
-		if !slices.Contains(kept, row.Cluster) {
-			r.Reports.ForgetMember(s.app.UID, row.Cluster)
+	if !d.changed {
+		return
+	}
+	kept := make(map[string]bool, len(d.status.Placements))
+	for i := range d.status.Placements {
+		kept[d.status.Placements[i].Cluster] = true
+	}
+	for i := range s.app.Status.Placements {
+		if name := s.app.Status.Placements[i].Cluster; !kept[name] {
+			r.Reports.ForgetMember(s.app.UID, name)
 		}
 	}
 }
@@ -177,21 +183,21 @@ func (r *Reconciler) forgetDropped(s *snapshot, d decision) {
 // pruneRevisions deletes the oldest revisions that no row uses and that are
 // beyond the limit.
 func (r *Reconciler) pruneRevisions(ctx context.Context, s *snapshot, d decision) error {
-	if s.deleting() {
-		return nil
-	}
-	used := map[string]bool{d.revision.Name: true}
-	for _, rows := range [][]v1.PlacementRow{s.app.Status.Placements, d.status.Placements} {
-		for _, row := range rows {
-			used[row.Revision] = true
-		}
-	}
-	unused := slices.DeleteFunc(slices.Clone(s.revisions), func(c appsv1.ControllerRevision) bool { return used[c.Name] })
-	slices.SortFunc(unused, func(a, b appsv1.ControllerRevision) int { return cmp.Compare(a.Revision, b.Revision) })
 	limit := 10
 	if s.app.Spec.RevisionHistoryLimit != nil {
 		limit = int(*s.app.Spec.RevisionHistoryLimit)
 	}
+	if s.deleting() || len(s.revisions) <= limit {
+		return nil
+	}
+	used := map[string]bool{d.revision.Name: true}
+	for _, rows := range [][]v1.PlacementRow{s.app.Status.Placements, d.status.Placements} {
+		for i := range rows {
+			used[rows[i].Revision] = true
+		}
+	}
+	unused := slices.DeleteFunc(slices.Clone(s.revisions), func(c appsv1.ControllerRevision) bool { return used[c.Name] })
+	slices.SortFunc(unused, func(a, b appsv1.ControllerRevision) int { return cmp.Compare(a.Revision, b.Revision) })
 	for i := range max(0, len(unused)-limit) {
 		if err := r.deleteRevision(ctx, &unused[i]); err != nil {
 			return err

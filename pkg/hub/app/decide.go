@@ -43,7 +43,7 @@ func decide(s *snapshot, now metav1.Time) (decision, error) {
 		Placed:  clusters(old.Placements),
 		Strays:  strays(old.Placements),
 	})
-	replicas := replicas(spec, s.clusters)
+	replicas := s.replicas()
 	next := rollout.Next(rollout.State{
 		Rows: old.Placements, Verdicts: placed.Verdicts,
 		Revision: revision.Name, Replicas: replicas,
@@ -83,7 +83,7 @@ func currentRevision(s *snapshot) (render.Revision, error) {
 		return render.Revision{}, nil
 	}
 	for collision := 0; ; collision++ {
-		revision, err := render.RevisionOf(s.app.Name, s.app.UID, &s.app.Spec, collision)
+		revision, err := s.revision(collision)
 		if err != nil {
 			return revision, err
 		}
@@ -92,6 +92,20 @@ func currentRevision(s *snapshot) (render.Revision, error) {
 			return revision, nil
 		}
 	}
+}
+
+func (s *snapshot) revision(collision int) (render.Revision, error) {
+	if collision == 0 && s.plain.Name != "" {
+		return s.plain, nil
+	}
+	return render.RevisionOf(s.app.Name, s.app.UID, &s.app.Spec, collision)
+}
+
+func (s *snapshot) replicas() map[string]int32 {
+	if s.numbers != nil {
+		return s.numbers
+	}
+	return replicas(&s.app.Spec, s.clusters)
 }
 
 // replicas are the numbers of pods that the members are to run.

@@ -32,7 +32,7 @@ func world(members ...string) *snapshot {
 			Spec: v1.MyAppSpec{Image: "web:1", Replicas: ptr.To[int32](2), Placement: &v1.Placement{
 				ClusterSelector: &v1.ClusterSelector{MatchLabels: map[string]v1.LabelValue{"env": "prod"}}}},
 		},
-		clusters: map[string]render.Cluster{}, reach: map[string]aggregate.Member{}, reports: map[string]aggregate.Report{},
+		fleet: fleetOf(nil), reports: map[string]aggregate.Report{},
 	}
 	for _, m := range members {
 		s.setMember(m, "prod", true)
@@ -160,6 +160,7 @@ func TestReplicas(t *testing.T) {
 	members := map[string]render.Cluster{
 		"eu": {Name: "eu", Labels: map[string]string{"region": "eu"}}, "us": {Name: "us"}, "ap": {Name: "ap"},
 	}
+	shared := &fleet{clusters: members}
 	for _, tt := range []struct {
 		reason string
 		spec   v1.MyAppSpec
@@ -173,6 +174,11 @@ func TestReplicas(t *testing.T) {
 	} {
 		if diff := cmp.Diff(tt.want, replicas(&tt.spec, members)); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", tt.reason, diff)
+		}
+		for range 2 { // the second time it may be shared
+			if diff := cmp.Diff(tt.want, shared.numbers(&tt.spec)); diff != "" {
+				t.Errorf("%s, shared (-want +got):\n%s", tt.reason, diff)
+			}
 		}
 		if got := specReplicas(&tt.spec); got != tt.own {
 			t.Errorf("%s: spec.replicas is %d, want %d", tt.reason, got, tt.own)

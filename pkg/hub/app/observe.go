@@ -7,14 +7,12 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v1 "github.com/example/myapp-hub/api/v1"
 	"github.com/example/myapp-hub/pkg/agent/apply"
 	"github.com/example/myapp-hub/pkg/hub/aggregate"
-	"github.com/example/myapp-hub/pkg/hub/placement"
 	"github.com/example/myapp-hub/pkg/hub/render"
 )
 
@@ -30,12 +28,12 @@ type snapshot struct {
 	// held says why the hub changes nothing, invalid what is wrong with the spec;
 	// empty if there is nothing.
 	held, invalid string
-	// members, clusters and reach are the MemberClusters: as placement, as render
-	// and as aggregate see them.
-	members  []placement.Member
-	clusters map[string]render.Cluster
-	reach    map[string]aggregate.Member
-	reports  map[string]aggregate.Report
+	// plain is the revision of the spec if its name is free, numbers are the pods
+	// wanted on each member. Without them decide finds out.
+	plain   render.Revision
+	numbers map[string]int32
+	*fleet
+	reports map[string]aggregate.Report
 	// ordered are those of the members that were given up whose mailbox still has
 	// the order to run the app.
 	ordered map[string]bool
@@ -43,19 +41,25 @@ type snapshot struct {
 	revisions []appsv1.ControllerRevision
 }
 
-// observe reads the snapshot from the cache. Its app is nil when the app is gone.
+// observe reads the snapshot from the cache, and copies nothing that is large. Its
+// app is nil when the app is gone.
 // The snapshot is nil when the cache is behind our own last write.
 func (r *Reconciler) observe(ctx context.Context, key types.NamespacedName) (*snapshot, error) {
 	app := &v1.MyApp{}
-	if err := r.Client.Get(ctx, key, app); err != nil {
+	if err := r.Client.Get(ctx, key, app, client.UnsafeDisableDeepCopy); err != nil {
 		return &snapshot{}, client.IgnoreNotFound(err)
 	}
 	if r.own.Behind(app) {
 		return nil, nil
 	}
+	fleet, err := r.fleets.now(ctx, r.Client)
+	if err != nil {
+		return nil, err
+	}
+	known := r.specs.of(app, fleet)
 	s := &snapshot{
-		app: app, held: r.held(), invalid: r.specs.problems(app), reports: r.Reports.Of(app.UID),
-		clusters: map[string]render.Cluster{}, reach: map[string]aggregate.Member{}, ordered: map[string]bool{},
+		app: app, held: r.held(), invalid: known.problems, plain: known.plain, numbers: known.numbers,
+		fleet: fleet, reports: r.Reports.Of(app.UID), ordered: map[string]bool{},
 	}
 	for _, member := range v1.GivenUp(app) {
 		ordered, err := r.ordered(ctx, app, member)
@@ -65,24 +69,8 @@ func (r *Reconciler) observe(ctx context.Context, key types.NamespacedName) (*sn
 		s.ordered[member] = ordered
 	}
 
-	var members v1.MemberClusterList
-	if err := r.Client.List(ctx, &members, client.UnsafeDisableDeepCopy); err != nil {
-		return nil, fmt.Errorf("listing MemberClusters: %w", err)
-	}
-	for i := range members.Items {
-		m := &members.Items[i]
-		ready := meta.FindStatusCondition(m.Status.Conditions, v1.ConditionReady)
-		reach := aggregate.Member{Exists: true, LastHeard: m.Status.LastHeardTime}
-		if ready != nil {
-			reach.Ready, reach.Message = ready.Status == "True", ready.Message
-		}
-		s.reach[m.Name] = reach
-		s.clusters[m.Name] = render.ClusterOf(m)
-		s.members = append(s.members, placement.Member{Name: m.Name, Labels: m.Labels, Ready: reach.Ready})
-	}
-
 	var revisions appsv1.ControllerRevisionList
-	err := r.Client.List(ctx, &revisions, client.InNamespace(key.Namespace), client.MatchingFields{indexRevisionOwner: string(app.UID)}, client.UnsafeDisableDeepCopy)
+	err = r.Client.List(ctx, &revisions, client.InNamespace(key.Namespace), client.MatchingFields{indexRevisionOwner: string(app.UID)}, client.UnsafeDisableDeepCopy)
 	if err != nil {
 		return nil, fmt.Errorf("listing the revisions of %s: %w", key, err)
 	}

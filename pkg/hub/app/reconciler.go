@@ -47,6 +47,7 @@ type Reconciler struct {
 	own     consistency.OwnWrites
 	windows flush.Windows[types.NamespacedName]
 	specs   specs
+	fleets  fleets
 }
 
 // staleRecheck is when to look again at an app that the cache shows too old.

@@ -14,38 +14,60 @@ import (
 	"github.com/example/myapp-hub/pkg/hub/render"
 )
 
-// specs remembers what is wrong with specs: looking means a trial rendering, and
-// a pass comes with every report. The webhook refuses such a spec; one that was
-// admitted without it must not reach a member. The zero value is ready for use;
-// it is safe for concurrent use.
+// specs remembers what follows from a spec alone, or from it and the fleet: what is
+// wrong with it, for looking means a trial rendering, its revision, for that means
+// encoding it, and the numbers of pods; and a pass comes with every report. The
+// webhook refuses a spec that is not valid; one that was admitted without it must
+// not reach a member. The zero value is ready for use; it is safe for concurrent
+// use.
 type specs struct {
 	mu    sync.Mutex
 	known map[types.NamespacedName]checked
 }
 
+// checked is what is known of one generation of an app's spec.
 type checked struct {
 	uid        types.UID
 	generation int64
 	problems   string
+	// plain is the revision without a collision; it has no name if there is none.
+	plain render.Revision
+	// numbers are the pods wanted on each member of the fleet.
+	numbers map[string]int32
+	fleet   *fleet
 }
 
-// problems says what is wrong with the spec of an app, empty if nothing is.
-func (s *specs) problems(app *v1.MyApp) string {
+// of gives what is known of an app's spec.
+func (s *specs) of(app *v1.MyApp, fleet *fleet) checked {
 	key := client.ObjectKeyFromObject(app)
 	s.mu.Lock()
-	was, ok := s.known[key]
+	is, ok := s.known[key]
 	s.mu.Unlock()
-	if ok && was.uid == app.UID && was.generation == app.Generation {
-		return was.problems
+	ok = ok && is.uid == app.UID && is.generation == app.Generation
+	if ok && is.fleet == fleet {
+		return is
 	}
-	is := checked{app.UID, app.Generation, describe(render.Validate(app, health.CheckRule))}
+	if !ok {
+		is = check(app)
+	}
+	is.numbers, is.fleet = fleet.numbers(&app.Spec), fleet
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.known == nil {
 		s.known = map[types.NamespacedName]checked{}
 	}
 	s.known[key] = is
-	return is.problems
+	return is
+}
+
+// check looks at a copy of the spec: the app is the cache's own.
+func check(app *v1.MyApp) checked {
+	own := &v1.MyApp{TypeMeta: app.TypeMeta, ObjectMeta: *app.ObjectMeta.DeepCopy(), Spec: *app.Spec.DeepCopy()}
+	is := checked{uid: app.UID, generation: app.Generation, problems: describe(render.Validate(own, health.CheckRule))}
+	if is.problems == "" {
+		is.plain, _ = render.RevisionOf(app.Name, app.UID, &app.Spec, 0) // decide asks again, and says why
+	}
+	return is
 }
 
 // forget drops an app that is gone.

@@ -12,20 +12,20 @@ import (
 
 func TestProblems(t *testing.T) {
 	var s specs
-	app := world().app
-	if got := s.problems(app); got != "" {
+	app, fleet := world().app, fleetOf(nil)
+	if got := s.of(app, fleet).problems; got != "" {
 		t.Errorf("a plain app has problems: %s", got)
 	}
 	app.Spec.HealthRules = []v1.HealthRule{{Kind: "Database", Ready: "object.("}}
-	if got := s.problems(app); got != "" {
+	if got := s.of(app, fleet).problems; got != "" {
 		t.Errorf("one generation is checked once: %s", got)
 	}
 	app.Generation++
-	if got := s.problems(app); !strings.Contains(got, "spec.healthRules[0]") {
+	if got := s.of(app, fleet).problems; !strings.Contains(got, "spec.healthRules[0]") {
 		t.Errorf("a health rule that cannot be compiled must be named: %q", got)
 	}
 	app.Spec.HealthRules, app.UID = nil, "another app of this name"
-	if got := s.problems(app); got != "" {
+	if got := s.of(app, fleet).problems; got != "" {
 		t.Errorf("what was wrong with another app is not wrong with this one: %s", got)
 	}
 	s.forget(client.ObjectKeyFromObject(app))

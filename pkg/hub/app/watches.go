@@ -10,6 +10,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/types"
+	toolscache "k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
@@ -54,7 +55,8 @@ func Setup(mgr manager.Manager, r *Reconciler, onReport func(func(types.Namespac
 	}
 	sources := slices.Concat(ready, []source.TypedSource[reconcile.Request]{
 		source.Kind(mgr.GetCache(), &v1.MyApp{}, &handler.TypedEnqueueRequestForObject[*v1.MyApp]{}),
-		source.Kind(mgr.GetCache(), &v1.MemberCluster{}, handler.TypedEnqueueRequestsFromMapFunc(ofMember(mgr.GetCache())), memberChanged()),
+		source.Kind(mgr.GetCache(), &v1.MemberCluster{}, handler.TypedEnqueueRequestsFromMapFunc(ofMember(mgr.GetCache(), r)), memberChanged()),
+		memberVersions(mgr.GetCache(), r),
 		// Read by observe; the events say nothing that a pass does not know.
 		source.Kind(mgr.GetCache(), &appsv1.ControllerRevision{}, handler.TypedFuncs[*appsv1.ControllerRevision, reconcile.Request]{}),
 		reports(onReport),
@@ -105,9 +107,28 @@ func holds(c cache.Cache, guard Guard) source.TypedSource[reconcile.Request] {
 	})
 }
 
-// ofMember maps a member to all apps: a selector may choose it or no longer.
-func ofMember(c cache.Cache) handler.TypedMapFunc[*v1.MemberCluster, reconcile.Request] {
-	return func(ctx context.Context, _ *v1.MemberCluster) []reconcile.Request { return everyApp(ctx, c) }
+// ofMember maps a member to all apps: a selector may choose it or no longer. The
+// passes that follow see what the event brought.
+func ofMember(c cache.Cache, r *Reconciler) handler.TypedMapFunc[*v1.MemberCluster, reconcile.Request] {
+	return func(ctx context.Context, _ *v1.MemberCluster) []reconcile.Request {
+		r.fleets.changed()
+		return everyApp(ctx, c)
+	}
+}
+
+// memberVersions is a source without events: it tells the passes where the cache
+// says that members have changed. A cache that does not say it is listed each time.
+func memberVersions(c cache.Cache, r *Reconciler) source.TypedSource[reconcile.Request] {
+	return source.TypedFunc[reconcile.Request](func(ctx context.Context, _ requests) error {
+		informer, err := c.GetInformer(ctx, &v1.MemberCluster{}, cache.BlockUntilSynced(false))
+		if err != nil {
+			return fmt.Errorf("getting the informer of MemberClusters: %w", err)
+		}
+		if cached, ok := informer.(interface{ GetStore() toolscache.Store }); ok {
+			r.fleets.watch(cached.GetStore())
+		}
+		return nil
+	})
 }
 
 func everyApp(ctx context.Context, c cache.Cache) []reconcile.Request {

@@ -164,15 +164,18 @@ func ordered[T any](list []T, compare func(a, b T) int) []T {
 }
 
 func summary(in Input, r Result, selectorErr error) (reason, message string) {
-	counts := map[string]int{}
-	chosen := 0
-	for _, v := range r.Verdicts {
-		if v.Outcome == Run || v.Outcome == Keep && v.Reason != v1.ReasonStray {
+	chosen, notChosen, silent := 0, 0, 0
+	for i := range r.Verdicts {
+		switch v := &r.Verdicts[i]; {
+		case v.Outcome == Run || v.Outcome == Keep && v.Reason != v1.ReasonStray:
 			chosen++
-			continue
+		case v.Reason == v1.ReasonNotChosen:
+			notChosen++
+		case v.Reason == v1.ReasonNoneReady:
+			silent++
 		}
-		counts[v.Reason]++
 	}
+	rejected := rejected(notChosen, silent)
 	total := len(in.Members)
 	switch {
 	case in.Deleting && in.Held == "":
@@ -180,7 +183,7 @@ func summary(in Input, r Result, selectorErr error) (reason, message string) {
 	case selectorErr != nil && in.Held == "":
 		return v1.ReasonSelectorInvalid, selectorErr.Error()
 	case chosen > 0:
-		return v1.ReasonPlaced, fmt.Sprintf("%d of %d members chosen%s", chosen, max(total, chosen), rejected(counts))
+		return v1.ReasonPlaced, fmt.Sprintf("%d of %d members chosen%s", chosen, max(total, chosen), rejected)
 	case in.Held != "":
 		return v1.ReasonHubRestored, in.Held
 	case in.Invalid != "":
@@ -189,20 +192,20 @@ func summary(in Input, r Result, selectorErr error) (reason, message string) {
 		return v1.ReasonPaused, "spec.paused is true: no member is chosen until it is false"
 	case total == 0:
 		return v1.ReasonNoMembers, "there is no MemberCluster: register one (kubectl get memberclusters)"
-	case counts[v1.ReasonNoneReady] > 0:
-		return v1.ReasonNoneReady, fmt.Sprintf("0 of %d members chosen%s: see kubectl get memberclusters -o wide", total, rejected(counts))
+	case silent > 0:
+		return v1.ReasonNoneReady, fmt.Sprintf("0 of %d members chosen%s: see kubectl get memberclusters -o wide", total, rejected)
 	default:
-		return v1.ReasonNoMatch, fmt.Sprintf("0 of %d members chosen%s: see kubectl get memberclusters --show-labels", total, rejected(counts))
+		return v1.ReasonNoMatch, fmt.Sprintf("0 of %d members chosen%s: see kubectl get memberclusters --show-labels", total, rejected)
 	}
 }
 
-func rejected(counts map[string]int) string {
+func rejected(notChosen, silent int) string {
 	var parts []string
-	if n := counts[v1.ReasonNotChosen]; n > 0 {
-		parts = append(parts, fmt.Sprintf("%d do not match", n))
+	if notChosen > 0 {
+		parts = append(parts, fmt.Sprintf("%d do not match", notChosen))
 	}
-	if n := counts[v1.ReasonNoneReady]; n > 0 {
-		parts = append(parts, fmt.Sprintf("%d do not answer", n))
+	if silent > 0 {
+		parts = append(parts, fmt.Sprintf("%d do not answer", silent))
 	}
 	if len(parts) == 0 {
 		return ""
