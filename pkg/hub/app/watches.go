@@ -53,14 +53,16 @@ func Setup(mgr manager.Manager, r *Reconciler, onReport func(func(types.Namespac
 	if err != nil {
 		return fmt.Errorf("making the app controller: %w", err)
 	}
+	every := newSweep(everyApp(mgr.GetCache()))
 	sources := slices.Concat(ready, []source.TypedSource[reconcile.Request]{
 		source.Kind(mgr.GetCache(), &v1.MyApp{}, &handler.TypedEnqueueRequestForObject[*v1.MyApp]{}),
-		source.Kind(mgr.GetCache(), &v1.MemberCluster{}, handler.TypedEnqueueRequestsFromMapFunc(ofMember(mgr.GetCache(), r)), memberChanged()),
+		source.Kind(mgr.GetCache(), &v1.MemberCluster{}, onMember(r, every), memberChanged()),
+		every,
 		memberVersions(mgr.GetCache(), r),
 		// Read by observe; the events say nothing that a pass does not know.
 		source.Kind(mgr.GetCache(), &appsv1.ControllerRevision{}, handler.TypedFuncs[*appsv1.ControllerRevision, reconcile.Request]{}),
 		reports(onReport),
-		holds(mgr.GetCache(), r.Guard),
+		holds(everyApp(mgr.GetCache()), r.Guard),
 	})
 	for _, src := range sources {
 		if err := c.Watch(src); err != nil {
@@ -93,13 +95,17 @@ func reports(onReport func(func(types.NamespacedName))) source.TypedSource[recon
 }
 
 // holds is the source of holds that begin and end: they concern every app.
-func holds(c cache.Cache, guard Guard) source.TypedSource[reconcile.Request] {
+func holds(apps func(context.Context) ([]reconcile.Request, error), guard Guard) source.TypedSource[reconcile.Request] {
 	return source.TypedFunc[reconcile.Request](func(ctx context.Context, q requests) error {
 		if guard == nil {
 			return nil
 		}
 		guard.OnChange(func() {
-			for _, request := range everyApp(ctx, c) {
+			all, err := apps(ctx)
+			if err != nil {
+				logf.FromContext(ctx).Error(err, "Cannot list the apps that a hold concerns")
+			}
+			for _, request := range all {
 				q.Add(request)
 			}
 		})
@@ -107,12 +113,17 @@ func holds(c cache.Cache, guard Guard) source.TypedSource[reconcile.Request] {
 	})
 }
 
-// ofMember maps a member to all apps: a selector may choose it or no longer. The
-// passes that follow see what the event brought.
-func ofMember(c cache.Cache, r *Reconciler) handler.TypedMapFunc[*v1.MemberCluster, reconcile.Request] {
-	return func(ctx context.Context, _ *v1.MemberCluster) []reconcile.Request {
+// onMember hands an event about a member on to all apps: a selector may choose it
+// or no longer. The passes that follow see what the event brought.
+func onMember(r *Reconciler, every *sweep) handler.TypedEventHandler[*v1.MemberCluster, reconcile.Request] {
+	changed := func() {
 		r.fleets.changed()
-		return everyApp(ctx, c)
+		every.ask()
+	}
+	return handler.TypedFuncs[*v1.MemberCluster, reconcile.Request]{
+		CreateFunc: func(context.Context, event.TypedCreateEvent[*v1.MemberCluster], requests) { changed() },
+		UpdateFunc: func(context.Context, event.TypedUpdateEvent[*v1.MemberCluster], requests) { changed() },
+		DeleteFunc: func(context.Context, event.TypedDeleteEvent[*v1.MemberCluster], requests) { changed() },
 	}
 }
 
@@ -131,17 +142,18 @@ func memberVersions(c cache.Cache, r *Reconciler) source.TypedSource[reconcile.R
 	})
 }
 
-func everyApp(ctx context.Context, c cache.Cache) []reconcile.Request {
-	var apps v1.MyAppList
-	if err := c.List(ctx, &apps, client.UnsafeDisableDeepCopy); err != nil {
-		logf.FromContext(ctx).Error(err, "Cannot list the apps that an event concerns")
-		return nil
+func everyApp(c client.Reader) func(context.Context) ([]reconcile.Request, error) {
+	return func(ctx context.Context) ([]reconcile.Request, error) {
+		var apps v1.MyAppList
+		if err := c.List(ctx, &apps, client.UnsafeDisableDeepCopy); err != nil {
+			return nil, fmt.Errorf("listing MyApps: %w", err)
+		}
+		all := make([]reconcile.Request, 0, len(apps.Items))
+		for i := range apps.Items {
+			all = append(all, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&apps.Items[i])})
+		}
+		return all, nil
 	}
-	requests := make([]reconcile.Request, 0, len(apps.Items))
-	for i := range apps.Items {
-		requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&apps.Items[i])})
-	}
-	return requests
 }
 
 // memberChanged lets events through that may change a placement or a row.
