@@ -143,7 +143,7 @@ func TestHoldStopsAPass(t *testing.T) {
 	if set := stopped(manifests); len(set.Changes) != 1 || set.Changes[0].Action != apply.Created {
 		t.Fatalf("%+v; want the first object created", set)
 	}
-	e.asks(mark, "get namespaces", "patch services")
+	e.asks(mark, "patch services")
 
 	e.held = nil
 	e.settle(manifests)

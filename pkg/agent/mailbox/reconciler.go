@@ -338,8 +338,13 @@ func (r *Reconciler) noteUnreported(work types.NamespacedName, unreported bool) 
 	r.unreported[work] = struct{}{}
 }
 
-// urgent is true for a report that must not wait.
+// urgent is true for a report that must not wait: that the app is as wanted, or is
+// so no more, or will not be. What it is on the way to may come a moment later and
+// take the place of where it stands.
 func urgent(before, after v1.WorkStatus) bool {
+	if after.State == v1.FeedbackProgressing || after.State == v1.FeedbackRemoving {
+		return before.State == v1.FeedbackReady
+	}
 	return before.ObservedGeneration != after.ObservedGeneration ||
 		before.State != after.State || before.AppliedHash != after.AppliedHash
 }
