@@ -24,7 +24,9 @@ type operation struct {
 // merge patch of next would not do: it keeps fields that next no longer has, and
 // replaces lists as a whole.
 func statusPatch(base *v1.MyApp, next *v1.MyAppStatus) ([]byte, error) {
-	// A test would be answered with 422, which is no conflict.
+	// A test would be answered with 422, which is no conflict. So is a row that the
+	// object does not have, if somebody else has written fewer; it is an error then,
+	// and tried again with what the cache shows.
 	ops := []operation{{"replace", "/metadata/resourceVersion", base.ResourceVersion}}
 	if len(base.Status.Conditions) == 0 { // maybe there is no status to change
 		ops = append(ops, operation{"add", "/status", next})
