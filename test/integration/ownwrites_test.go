@@ -222,3 +222,62 @@ func expectNamespace(t *testing.T, c *fleet.Cluster, name string) {
 		t.Fatal(err)
 	}
 }
+
+// A status that was decided from an older object than the API server has is refused
+// with a conflict, and what a status no longer has is removed.
+func TestStatusConflicts(t *testing.T) {
+	c, cl := hubAlone(t)
+	expectNamespace(t, c, "status-conflicts")
+	a := expect.App("status-conflicts", "web")
+	if err := c.Client().Create(t.Context(), a); err != nil {
+		t.Fatal(err)
+	}
+	cached(t, cl, a)
+	reconcileWith := func(hub client.Client) reconcile.Result {
+		t.Helper()
+		r := &app.Reconciler{Client: hub, Live: cl.GetAPIReader(), Reports: delivery.NewReports(), Clock: clock.RealClock{}}
+		result, err := r.Reconcile(t.Context(), reconcile.Request{NamespacedName: client.ObjectKeyFromObject(a)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return result
+	}
+	update := func() {
+		t.Helper()
+		if err := c.Client().Update(t.Context(), a); err != nil {
+			t.Fatal(err)
+		}
+		cached(t, cl, a)
+	}
+	read := func() {
+		t.Helper()
+		if err := c.Client().Get(t.Context(), client.ObjectKeyFromObject(a), a); err != nil {
+			t.Fatal(err)
+		}
+		cached(t, cl, a)
+	}
+	reconcileWith(cl.GetClient())
+	if read(); a.Status.Revision == "" || a.Status.ObservedGeneration != 1 {
+		t.Fatalf("%+v", a.Status)
+	}
+
+	stale := a.DeepCopy()
+	stale.Generation = 7 // something to write
+	a.Labels = map[string]string{"edited": "yes"}
+	update()
+	behind := &lagging{Client: cl.GetClient()}
+	behind.freeze(stale)
+	if result := reconcileWith(behind); result.RequeueAfter == 0 {
+		t.Errorf("%+v; want another try after a conflict", result)
+	}
+	if read(); a.Status.ObservedGeneration != 1 {
+		t.Errorf("a stale status was written: %+v", a.Status)
+	}
+
+	a.Spec.HealthRules = []v1.HealthRule{{Kind: "Database", Group: "example.org", Ready: "object.("}}
+	update()
+	reconcileWith(cl.GetClient())
+	if read(); a.Status.Revision != "" || a.Status.ObservedGeneration != a.Generation || len(a.Status.Conditions) != len(v1.AppConditions()) {
+		t.Errorf("of a spec that is not valid: %+v; want no revision", a.Status)
+	}
+}

@@ -40,6 +40,9 @@ type target struct {
 func (e *Engine) applyOne(ctx context.Context, t target, observed Observed) (Change, error) {
 	known := observed.objects[keyOf(t.Manifest)]
 	newer := e.memory.newer(keyOf(t.Manifest), known)
+	if newer != nil && !e.ours(newer, t.owner) {
+		newer = nil // of an earlier app of this name
+	}
 	if newer != nil {
 		known = newer
 	}

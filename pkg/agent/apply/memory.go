@@ -252,6 +252,7 @@ func (m *memory) atRest(applied *manifest.Manifest, cached *metav1.ObjectMeta) b
 	if w, ok := m.written[key]; ok && w.object.ResourceVersion != cached.ResourceVersion {
 		return false
 	}
+	delete(m.written, key)
 	if _, ok := m.recorded[key.kind]; !ok && !isBase(applied.GVK) {
 		return false
 	}
