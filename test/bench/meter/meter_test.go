@@ -41,6 +41,9 @@ func TestRequestsByKind(t *testing.T) {
 		{"a subresource is another thing", fleet.AuditEvent{Verb: "patch", Resource: "myapps", Subresource: "status"}, "myapps/status", false, true},
 		{"a read", fleet.AuditEvent{Verb: "get", Resource: "namespaces"}, "namespaces", false, false},
 		{"leader election", fleet.AuditEvent{Verb: "update", Resource: "leases"}, "leases", true, true},
+		{"a question", fleet.AuditEvent{Verb: "create", Resource: "selfsubjectreviews"}, "selfsubjectreviews", false, false},
+		{"who reads the metrics", fleet.AuditEvent{Verb: "create", Resource: "tokenreviews"}, "tokenreviews", true, false},
+		{"who leads", fleet.AuditEvent{Verb: "create", Resource: "events"}, "events", false, false},
 		{"a probe", fleet.AuditEvent{Verb: "get", RequestURI: "/version"}, "/version", true, false},
 	} {
 		r := requestOf("m-0", tt.event)

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/example/myapp-hub/test/fleet/fleet"
 )
@@ -20,13 +21,20 @@ type Request struct {
 }
 
 // Background is true for what is asked for at intervals, whether there is work
-// or not: leases and probes. It has a goal of its own.
+// or not: leases and probes, and who reads /metrics. It has a goal of its own.
 func (r Request) Background() bool {
-	return r.Resource == "leases" || r.Resource == "" || r.Resource[0] == '/'
+	switch r.Resource {
+	case "leases", "tokenreviews", "subjectaccessreviews", "":
+		return true
+	}
+	return r.Resource[0] == '/'
 }
 
-// Write is true for requests for a change.
-func (r Request) Write() bool { return fleet.AuditEvent{Verb: r.Verb}.Write() }
+// Write is true for requests for a change. A review is created to ask a question,
+// and the Event that says who leads is client-go's.
+func (r Request) Write() bool {
+	return fleet.AuditEvent{Verb: r.Verb}.Write() && !strings.HasSuffix(r.Resource, "reviews") && r.Resource != "events"
+}
 
 // Counts are numbers of requests.
 type Counts map[Request]int
@@ -43,13 +51,13 @@ func Mark(clusters []*fleet.Cluster) Marks {
 	return marks
 }
 
-// Since counts the requests of the users that were answered after the marks were
-// taken. A watch counts when it begins.
-func Since(clusters []*fleet.Cluster, marks Marks, users ...string) (Counts, error) {
+// Since counts the requests that match of those that were answered after the marks
+// were taken. A watch counts when it begins.
+func Since(clusters []*fleet.Cluster, marks Marks, match func(fleet.AuditEvent) bool) (Counts, error) {
 	counts := Counts{}
 	for _, c := range clusters {
 		err := c.EachAudit(marks[c.Name()], func(e fleet.AuditEvent) {
-			if slices.Contains(users, e.User) && counted(e) {
+			if counted(e) && match(e) {
 				counts[requestOf(c.Name(), e)]++
 			}
 		})

@@ -26,6 +26,9 @@ type Machine struct {
 	// LoadBefore and LoadAfter are the load averages of one minute.
 	LoadBefore float64 `json:"loadBefore"`
 	LoadAfter  float64 `json:"loadAfter"`
+	// Fsync99 is how long writing etcd's log through to the disk took, in seconds:
+	// the 99th percentile of all runs; zero if nobody has measured it.
+	Fsync99 float64 `json:"fsyncP99,omitempty"`
 	// Go is the version of the toolchain.
 	Go string `json:"go"`
 }

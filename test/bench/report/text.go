@@ -14,15 +14,30 @@ func Table(r Results) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s, %s/%s, %d CPUs, %s, load %.1f before and %.1f after", r.Started.UTC().Format("2006-01-02 15:04 MST"),
 		r.Machine.OS, r.Machine.Arch, r.Machine.CPUs, r.Machine.Go, r.Machine.LoadBefore, r.Machine.LoadAfter)
+	if r.Machine.Fsync99 > 0 {
+		fmt.Fprintf(&b, ", etcd's fsync p99 %s ms", number(1000*r.Machine.Fsync99))
+	}
 	if r.Commit != "" {
 		fmt.Fprintf(&b, ", commit %s", r.Commit)
 	}
 	b.WriteString("\n")
 	for _, s := range r.Scenarios {
-		fmt.Fprintf(&b, "\n%s: %s (medians of %d and %d runs, [min–max])\n", s.Name, s.Title, s.count(Floor), s.count(Hub))
-		table(&b, Rows(s))
+		fmt.Fprintf(&b, "\n%s: %s (%s)\n", s.Name, s.Title, s.runs())
+		table(&b, Rows(s), s.count(Floor) > 0)
 	}
 	return b.String()
+}
+
+// runs says what the figures of a scenario are made of.
+func (s Scenario) runs() string {
+	floor, hub := s.count(Floor), s.count(Hub)
+	switch {
+	case floor > 0:
+		return fmt.Sprintf("medians of %d and %d runs, [min–max]", floor, hub)
+	case hub == 1:
+		return "one run of the hub"
+	}
+	return fmt.Sprintf("medians of %d runs of the hub, [min–max]", hub)
 }
 
 func (s Scenario) count(contender string) (n int) {
@@ -34,11 +49,19 @@ func (s Scenario) count(contender string) (n int) {
 	return n
 }
 
-func table(b *strings.Builder, rows []Row) {
+// table leaves the columns out that need a floor if there is none.
+func table(b *strings.Builder, rows []Row, floor bool) {
 	w := tabwriter.NewWriter(b, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "  MEASURE\tC0\tHUB\tRATIO\tGOAL\tVERDICT")
+	line := func(name, c0, hub, ratio, goal, verdict string) {
+		cells := []string{"  " + name, c0, hub, ratio, goal, verdict}
+		if !floor {
+			cells = []string{"  " + name, hub, goal, verdict}
+		}
+		fmt.Fprintln(w, strings.Join(cells, "\t"))
+	}
+	line("MEASURE", "C0", "HUB", "RATIO", "GOAL", "VERDICT")
 	for _, r := range rows {
-		fmt.Fprintf(w, "  %s\t%s\t%s\t%s\t%s\t%s\n", r.title(), spread(r.Floor), spread(r.Hub), spread(r.Ratio), r.goal(), r.Verdict())
+		line(r.title(), spread(r.Floor), spread(r.Hub), spread(r.Ratio), r.goal(), r.Verdict())
 	}
 	_ = w.Flush() // a Builder takes everything
 }
