@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -20,17 +21,23 @@ import (
 // driving is how many requests of the driver are under way at the same time.
 const driving = 16
 
-// spec is that of every app: one Deployment and one Service.
-func spec(image string) v1.MyAppSpec {
-	return v1.MyAppSpec{
-		Image:   image,
-		Ports:   []v1.Port{{Name: "http", ContainerPort: 8080}},
-		Service: &v1.Service{Ports: []v1.ServicePort{{Port: 80}}},
+// spec is that of every app: one Deployment, and one Service if asked for.
+func spec(image string, service bool) v1.MyAppSpec {
+	s := v1.MyAppSpec{
+		Image: image,
+		Ports: []v1.Port{{Name: "http", ContainerPort: 8080}},
 		Placement: &v1.Placement{ClusterSelector: &v1.ClusterSelector{
 			MatchLabels: map[string]v1.LabelValue{setLabel: "whole"},
 		}},
 	}
+	if service {
+		s.Service = &v1.Service{Ports: []v1.ServicePort{{Port: 80}}}
+	}
+	return s
 }
+
+// image is the one that apps have at a generation.
+func image(generation int64) string { return fmt.Sprintf("registry.example.com/web:%d", generation) }
 
 // apps are the apps of one run of one contender, and when what became of them.
 type apps struct {
@@ -38,12 +45,16 @@ type apps struct {
 	contender contender
 	namespace string
 	n         int
-	stop      context.CancelFunc
-	factory   dynamicinformer.DynamicSharedInformerFactory
+	// lone apps have a Deployment and nothing else.
+	lone    bool
+	stop    context.CancelFunc
+	factory dynamicinformer.DynamicSharedInformerFactory
 
 	mu    sync.Mutex
 	begun map[string]time.Time // when the driver asked for the present state
 	ready map[string]map[int64]time.Time
+	// listen is told of every status that is seen, if it is set.
+	listen func(app string, status v1.MyAppStatus, now time.Time)
 }
 
 // watch begins a run: it knows from now on when an app became ready.
@@ -71,13 +82,23 @@ func (a *apps) close() {
 }
 
 func (a *apps) saw(object any) {
+	now := time.Now()
 	u, ok := object.(*unstructured.Unstructured)
-	if !ok || !isReady(u) {
+	if !ok {
 		return
 	}
-	now := time.Now()
+	status, ok := statusOf(u)
+	if !ok {
+		return
+	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if a.listen != nil {
+		a.listen(u.GetName(), status, now)
+	}
+	if !isReady(status, u.GetGeneration()) {
+		return
+	}
 	at := a.ready[u.GetName()]
 	if at == nil {
 		at = map[int64]time.Time{}
@@ -88,24 +109,35 @@ func (a *apps) saw(object any) {
 	}
 }
 
+// onStatus has every status that is seen from now on told to listen, one at a time;
+// nil ends it.
+func (a *apps) onStatus(listen func(app string, status v1.MyAppStatus, now time.Time)) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.listen = listen
+}
+
+// statusOf reads the status; C0's has the same schema.
+func statusOf(u *unstructured.Unstructured) (status v1.MyAppStatus, ok bool) {
+	content, ok := u.Object["status"].(map[string]any)
+	if !ok {
+		return status, false
+	}
+	return status, runtime.DefaultUnstructuredConverter.FromUnstructured(content, &status) == nil
+}
+
 // isReady is true when the app says that it is ready as its spec is now.
-func isReady(u *unstructured.Unstructured) bool {
-	status := struct {
-		Conditions []metav1.Condition `json:"conditions"`
-	}{}
-	content, _ := u.Object["status"].(map[string]any)
-	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(content, &status); err != nil {
-		return false
-	}
-	for _, c := range status.Conditions {
-		if c.Type == "Ready" {
-			return c.Status == metav1.ConditionTrue && c.ObservedGeneration == u.GetGeneration()
-		}
-	}
-	return false
+func isReady(status v1.MyAppStatus, generation int64) bool {
+	c := meta.FindStatusCondition(status.Conditions, v1.ConditionReady)
+	return c != nil && c.Status == metav1.ConditionTrue && c.ObservedGeneration == generation
 }
 
 func (a *apps) name(i int) string { return fmt.Sprintf("app-%03d", i) }
+
+// key is an app's namespace and name.
+func (a *apps) key(name string) types.NamespacedName {
+	return types.NamespacedName{Namespace: a.namespace, Name: name}
+}
 
 // each does something for every app, several at a time, and notes when.
 func (a *apps) each(ctx context.Context, do func(ctx context.Context, name string) error) error {
@@ -125,7 +157,7 @@ func (a *apps) each(ctx context.Context, do func(ctx context.Context, name strin
 
 // create creates all apps.
 func (a *apps) create(ctx context.Context) error {
-	s := spec("registry.example.com/web:1")
+	s := spec(image(1), !a.lone)
 	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(&s)
 	if err != nil {
 		return err
@@ -139,11 +171,14 @@ func (a *apps) create(ctx context.Context) error {
 
 // changeImage gives all apps another image.
 func (a *apps) changeImage(ctx context.Context) error {
-	body := []byte(`{"spec":{"image":"registry.example.com/web:2"}}`)
-	return a.each(ctx, func(ctx context.Context, name string) error {
-		_, err := a.world.driver.Resource(a.contender.resource).Namespace(a.namespace).Patch(ctx, name, types.MergePatchType, body, metav1.PatchOptions{})
-		return err
-	})
+	return a.each(ctx, func(ctx context.Context, name string) error { return a.setImage(ctx, name, 2) })
+}
+
+// setImage gives an app the image of a generation, which it has then.
+func (a *apps) setImage(ctx context.Context, name string, generation int64) error {
+	body := fmt.Appendf(nil, `{"spec":{"image":%q}}`, image(generation))
+	_, err := a.world.driver.Resource(a.contender.resource).Namespace(a.namespace).Patch(ctx, name, types.MergePatchType, body, metav1.PatchOptions{})
+	return err
 }
 
 // waitReady waits until all apps are ready at a generation.

@@ -48,8 +48,9 @@ func installFloor(ctx context.Context, w *world) error {
 	if err := w.hub.Apply(ctx, append([]*unstructured.Unstructured{crd}, floorRights()...)...); err != nil {
 		return err
 	}
-	for _, c := range w.members {
-		err := c.Apply(ctx, account(), binding("myapp-hub"))
+	role := map[fleet.Mode]string{fleet.ModePush: "myapp-hub", fleet.ModePull: "myapp-agent"}[w.mode]
+	for _, c := range w.clusters() {
+		err := c.Apply(ctx, account(), bind(floorAccount, role))
 		if err != nil {
 			return err
 		}
@@ -95,10 +96,11 @@ func account() *unstructured.Unstructured {
 	return object("v1", "ServiceAccount", fleet.HubNamespace, floorAccount, nil)
 }
 
-func binding(role string) *unstructured.Unstructured {
-	return object("rbac.authorization.k8s.io/v1", "ClusterRoleBinding", "", floorAccount, map[string]any{
+// bind gives a ServiceAccount a ClusterRole.
+func bind(account, role string) *unstructured.Unstructured {
+	return object("rbac.authorization.k8s.io/v1", "ClusterRoleBinding", "", account, map[string]any{
 		"roleRef":  map[string]any{"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role},
-		"subjects": []any{map[string]any{"kind": "ServiceAccount", "name": floorAccount, "namespace": fleet.HubNamespace}},
+		"subjects": []any{map[string]any{"kind": "ServiceAccount", "name": account, "namespace": fleet.HubNamespace}},
 	})
 }
 
@@ -110,14 +112,14 @@ func floorRights() []*unstructured.Unstructured {
 	role := object("rbac.authorization.k8s.io/v1", "ClusterRole", "", floorAccount, map[string]any{"rules": []any{
 		rule(plan.Resource, "get", "list", "watch"), rule(plan.Resource+"/status", "patch"),
 	}})
-	return []*unstructured.Unstructured{account(), role, binding(floorAccount)}
+	return []*unstructured.Unstructured{account(), role, bind(floorAccount, floorAccount)}
 }
 
 // writePlan writes what C0 reads from its standard input.
 func (w *world) writePlan() error {
 	p := plan.Plan{Hub: w.kubeconfig(w.hub)}
-	for _, c := range w.members {
-		p.Members = append(p.Members, plan.Cluster{Name: c.Name(), Kubeconfig: w.kubeconfig(c)})
+	for _, m := range w.members {
+		p.Members = append(p.Members, plan.Cluster{Name: m.name, Kubeconfig: w.kubeconfig(m.cluster)})
 	}
 	var err error
 	if p.Objects, err = templates(); err != nil {
@@ -132,7 +134,7 @@ func (w *world) writePlan() error {
 
 // templates are what the hub would apply, byte by byte, with placeholders.
 func templates() ([]plan.Object, error) {
-	s := spec(plan.Image)
+	s := spec(plan.Image, true)
 	stamp := manifest.Stamp{Epoch: 1, Generation: 1, SpecHash: "01234567-0123456789abcdef", HubVersion: "12345"}
 	manifests, err := render.Manifests(render.Input{
 		Namespace: plan.Namespace, Name: plan.App, UID: plan.UID, HubID: plan.Manager, Stamp: stamp,
@@ -193,7 +195,7 @@ func (w *world) removeObjects(ctx context.Context, namespace string) error {
 		return err
 	}
 	group, ctx := errgroup.WithContext(ctx)
-	for _, c := range w.members {
+	for _, c := range w.clusters() {
 		group.Go(func() error {
 			admin, err := dynamic.NewForConfig(c.Admin())
 			if err != nil {

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -20,8 +21,8 @@ type contender struct {
 	// kind and resource of its apps.
 	kind     string
 	resource schema.GroupVersionResource
-	// user is how audit logs call it, on all API servers.
-	user string
+	// users are what audit logs call it, on all API servers.
+	users []string
 	// start begins a run: it returns the process to measure, and what ends it.
 	start func(ctx context.Context) (pid int, stop func() error, err error)
 	// remove takes what is left of its apps off the members, where it does not do
@@ -29,27 +30,56 @@ type contender struct {
 	remove func(ctx context.Context, namespace string) error
 }
 
-// contenders in the order in which they run.
-func contenders(w *world) []contender {
-	return []contender{
-		{
-			name: report.Floor, kind: plan.Kind, user: serviceAccount(floorAccount),
-			resource: schema.GroupVersionResource{Group: plan.Group, Version: plan.Version, Resource: plan.Resource},
-			start:    func(ctx context.Context) (int, func() error, error) { return startFloor(ctx, w) },
-			remove:   w.removeObjects,
-		},
-		{
-			name: report.Hub, kind: "MyApp", user: serviceAccount("myapp-hub"),
-			resource: v1.GroupVersion.WithResource("myapps"),
-			start: func(context.Context) (int, func() error, error) {
-				return w.fleet.Hub().Pid(), func() error { return nil }, nil
-			},
+// asked says whether a request is the contender's.
+func (c contender) asked(e fleet.AuditEvent) bool { return slices.Contains(c.users, e.User) }
+
+// theFloor is C0.
+func theFloor(w *world) contender {
+	return contender{
+		name: report.Floor, kind: plan.Kind, users: []string{serviceAccount(fleet.HubNamespace, floorAccount)},
+		resource: schema.GroupVersionResource{Group: plan.Group, Version: plan.Version, Resource: plan.Resource},
+		start:    func(ctx context.Context) (int, func() error, error) { return startFloor(ctx, w) },
+		remove:   w.removeObjects,
+	}
+}
+
+// theHub is the product: the hub and the agents.
+func theHub(w *world) contender {
+	return contender{
+		name: report.Hub, kind: "MyApp", users: append(w.agents(), hubUser()),
+		resource: v1.GroupVersion.WithResource("myapps"),
+		start: func(context.Context) (int, func() error, error) {
+			return w.fleet.Hub().Pid(), func() error { return nil }, nil
 		},
 	}
 }
 
-func serviceAccount(name string) string {
-	return "system:serviceaccount:" + fleet.HubNamespace + ":" + name
+// order is that of the contenders in a pair: the other way round each time, so that
+// a machine that gets slower or faster favours nobody.
+func order(pair int, w *world) []contender {
+	if pair%2 == 0 {
+		return []contender{theFloor(w), theHub(w)}
+	}
+	return []contender{theHub(w), theFloor(w)}
+}
+
+// hubUser is the hub, on its own API server and on members.
+func hubUser() string { return serviceAccount(fleet.HubNamespace, "myapp-hub") }
+
+// agents are the agents, on their own clusters and on the hub.
+func (w *world) agents() []string {
+	if w.mode != fleet.ModePull {
+		return nil
+	}
+	users := []string{serviceAccount(fleet.HubNamespace, "myapp-agent")}
+	for _, m := range w.members {
+		users = append(users, serviceAccount(v1.MailboxNamespace(m.name), v1.AgentServiceAccount))
+	}
+	return users
+}
+
+func serviceAccount(namespace, name string) string {
+	return "system:serviceaccount:" + namespace + ":" + name
 }
 
 // clean removes the apps of a run, and waits until nothing of them is left.

@@ -26,15 +26,21 @@ import (
 
 // fullRuns are enough pairs for a median of times on a machine that does other
 // things as well.
-const fullRuns = 5
+const (
+	fullRuns    = 5
+	fullRepeats = 3
+	fullIdle    = 5 * time.Minute
+)
 
 // options are what the command line says.
 type options struct {
 	only          []string
 	runs          int
+	repeats       int
 	strict        bool
 	out           string
 	apps, members int
+	idle          time.Duration
 }
 
 // picked says whether a scenario was asked for.
@@ -66,16 +72,19 @@ func parse(args []string) (o options, err error) {
 	set := flag.NewFlagSet("bench", flag.ContinueOnError)
 	only := set.String("only", "", "scenarios to report, separated by commas; default: all of "+strings.Join(names(), ", "))
 	set.IntVar(&o.runs, "runs", 3, "pairs of runs of each scenario")
-	full := set.Bool("full", false, fmt.Sprintf("at least %d pairs of runs", fullRuns))
+	set.IntVar(&o.repeats, "repeats", 1, "runs of each scenario that the hub runs alone")
+	full := set.Bool("full", false, fmt.Sprintf("at least %d pairs of runs and %d of the hub alone, and long times", fullRuns, fullRepeats))
 	set.BoolVar(&o.strict, "strict", false, "end with 3 if a goal is missed")
 	set.StringVar(&o.out, "out", "", "directory of the results; default: .bench/TIME")
-	set.IntVar(&o.apps, "apps", 100, "apps of S1 and S3")
+	set.IntVar(&o.apps, "apps", 100, "apps of each scenario but 1xN")
 	set.IntVar(&o.members, "members", 10, "members, each an API server")
+	set.DurationVar(&o.idle, "idle", 30*time.Second, "time in which nothing happens (S2, S7-idle)")
 	if err := set.Parse(args); err != nil {
 		return o, err
 	}
 	if *full {
-		o.runs = max(o.runs, fullRuns)
+		o.runs, o.repeats = max(o.runs, fullRuns), max(o.repeats, fullRepeats)
+		o.idle = max(o.idle, fullIdle)
 	}
 	if *only != "" {
 		o.only = strings.Split(*only, ",")
@@ -85,8 +94,8 @@ func parse(args []string) (o options, err error) {
 			err = fmt.Errorf("there is no scenario %s, but %s", name, strings.Join(names(), ", "))
 		}
 	}
-	if o.runs < 1 || o.apps < 1 || o.members < 1 {
-		err = fmt.Errorf("-runs, -apps and -members are at least 1")
+	if o.runs < 1 || o.repeats < 1 || o.apps < 1 || o.members < 1 {
+		err = fmt.Errorf("-runs, -repeats, -apps and -members are at least 1")
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
@@ -112,15 +121,10 @@ func bench(ctx context.Context, o options) (results report.Results, err error) {
 	if err := os.MkdirAll(o.out, 0o755); err != nil {
 		return results, err
 	}
-	w, err := newWorld(ctx, o)
-	if err != nil {
-		return results, err
-	}
-	results.Scenarios, err = runAll(ctx, w)
+	scenarios, etcd, err := runAll(ctx, o)
+	results.Scenarios = scenarios
 	results.Machine.LoadAfter = meter.LoadAverage()
-	if down := w.close(err == nil); err == nil {
-		err = down
-	}
+	results.Machine.Fsync99 = etcd.Quantile(fsyncs, 0.99)
 	if len(results.Scenarios) == 0 {
 		return results, err
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/url"
@@ -8,8 +9,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/example/myapp-hub/test/bench/meter"
 	"github.com/example/myapp-hub/test/bench/report"
@@ -20,6 +19,7 @@ import (
 // groups of processes whose use is told apart.
 const (
 	groupContender  = "contender"
+	groupAgents     = "agents"
 	groupHubAPI     = "hub's API server"
 	groupMemberAPIs = "members' API servers"
 	groupEtcd       = "etcd"
@@ -27,14 +27,18 @@ const (
 	groupDriver     = "driver, proxies and simulator"
 )
 
+// megabyte is the unit of memory in the results.
+const megabyte = 1 << 20
+
 // before is the state when a measurement begins.
 type before struct {
 	pid   int
+	at    time.Time
 	marks meter.Marks
 	usage map[int]meter.Usage
 }
 
-// processes are all that are measured, with their group. The hub's process is one
+// processes are all that are measured, with their group. Hub and agents are
 // only while the hub is the contender.
 func (w *world) processes(contender int) map[int]string {
 	pids := map[int]string{contender: groupContender, os.Getpid(): groupDriver}
@@ -42,6 +46,10 @@ func (w *world) processes(contender int) map[int]string {
 		pid := p.Pid()
 		switch name := p.Name(); {
 		case pid == 0, name == fleet.HubProcess:
+		case strings.HasPrefix(name, fleet.AgentProcess("")):
+			if contender == w.fleet.Hub().Pid() {
+				pids[pid] = groupAgents
+			}
 		case name == fleet.HubName+"-apiserver":
 			pids[pid] = groupHubAPI
 		case strings.HasSuffix(name, "-apiserver"):
@@ -68,41 +76,56 @@ func (w *world) begin(pid int) (before, error) {
 		}
 		b.usage[p] = u
 	}
-	b.marks = meter.Mark(w.fleet.Clusters())
+	b.marks, b.at = meter.Mark(w.fleet.Clusters()), time.Now()
 	return b, nil
 }
 
-// end adds to the run what was used and asked since begin.
-func (w *world) end(b before, a *apps, run *report.Run) error {
+// end adds to the run what the contender used and asked since begin, and returns
+// what it asked, by server.
+func (w *world) end(ctx context.Context, b before, c contender, run *report.Run) (meter.Counts, error) {
 	if err := w.used(b, run); err != nil {
-		return err
+		return nil, err
 	}
-	counts, err := meter.Since(w.fleet.Clusters(), b.marks, a.contender.user)
+	counts, err := meter.Since(w.fleet.Clusters(), b.marks, c.asked)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	counts = counts.By(func(server string) string {
+	w.requests(counts, run)
+	if run.Values[keyConns], err = w.connections(b.pid); err != nil || c.name != report.Hub {
+		return counts, err
+	}
+	m, err := w.metrics.hub(ctx)
+	run.Values[keyGoroutines] = m.Sum("go_goroutines")
+	return counts, err
+}
+
+// requests adds the counts to the run, those of all members together.
+func (w *world) requests(counts meter.Counts, run *report.Run) {
+	together := counts.By(func(server string) string {
 		if server == fleet.HubName {
 			return server
 		}
 		return "members"
 	})
-	for _, r := range counts.Sorted() {
+	for _, r := range together.Sorted() {
 		run.Requests = append(run.Requests, report.Requests{
-			Server: r.Server, User: r.User, Verb: r.Verb, Resource: r.Resource, Count: counts[r],
+			Server: r.Server, User: r.User, Verb: r.Verb, Resource: r.Resource, Count: together[r],
 		})
 	}
-	toHub := func(r meter.Request) bool { return r.Server == fleet.HubName && !r.Background() }
-	toMembers := func(r meter.Request) bool { return r.Server != fleet.HubName && !r.Background() }
 	v := run.Values
-	v[keyToHub], v[keyToMembers] = float64(counts.Sum(toHub)), float64(counts.Sum(toMembers))
+	v[keyToHub], v[keyToMembers] = counted(counts, toHub), counted(counts, toMember)
 	v[keyRequests] = v[keyToHub] + v[keyToMembers]
-	v[keyBackground] = float64(counts.Sum(meter.Request.Background))
-	v[keyHubWrites] = float64(counts.Sum(func(r meter.Request) bool { return toHub(r) && r.Write() })) / float64(a.n)
-	v[keyReads] = float64(counts.Sum(func(r meter.Request) bool { return toMembers(r) && !r.Write() }))
-	v[keyConns], err = w.connections(b.pid)
-	return err
+	v[keyBackground] = counted(counts, meter.Request.Background)
+	v[keyReads] = counted(counts, func(r meter.Request) bool { return toMember(r) && !r.Write() })
 }
+
+func toHub(r meter.Request) bool    { return r.Server == fleet.HubName && !r.Background() }
+func toMember(r meter.Request) bool { return r.Server != fleet.HubName && !r.Background() }
+
+// change is true for a write that is neither a lease nor a question.
+func change(r meter.Request) bool { return r.Write() && !r.Background() }
+
+func counted(c meter.Counts, match func(meter.Request) bool) float64 { return float64(c.Sum(match)) }
 
 // used adds CPU time and memory by group of processes.
 func (w *world) used(b before, run *report.Run) error {
@@ -118,44 +141,65 @@ func (w *world) used(b before, run *report.Run) error {
 		sums[group].CPUSeconds += (now.CPU - b.usage[pid].CPU).Seconds()
 		sums[group].PeakRSS += now.PeakRSS
 		sums[group].RSS += now.RSS
+		if group == groupAgents {
+			run.Values[keyAgentPeak] = max(run.Values[keyAgentPeak], float64(now.PeakRSS)/megabyte)
+		}
 	}
-	for _, group := range []string{groupContender, groupHubAPI, groupMemberAPIs, groupEtcd, groupOthers, groupDriver} {
+	for _, group := range []string{groupContender, groupAgents, groupHubAPI, groupMemberAPIs, groupEtcd, groupOthers, groupDriver} {
 		if sums[group] != nil {
 			run.Processes = append(run.Processes, *sums[group])
 		}
 	}
+	if agents := sums[groupAgents]; agents != nil {
+		run.Values[keyAgentCPU] = agents.CPUSeconds
+	}
 	run.Values[keyCPU] = sums[groupContender].CPUSeconds
-	run.Values[keyPeak] = float64(sums[groupContender].PeakRSS) / (1 << 20)
+	run.Values[keyRSS] = float64(sums[groupContender].RSS) / megabyte
+	run.Values[keyPeak] = float64(sums[groupContender].PeakRSS) / megabyte
 	return nil
 }
 
-// connections is the number of TCP connections to the member that has the most.
+// connections is the number of TCP connections per member, on the cluster that has
+// the most for its members.
 func (w *world) connections(pid int) (float64, error) {
 	ports, err := meter.Connections(pid)
 	if err != nil {
 		return 0, err
 	}
-	most := 0
-	for _, c := range w.members {
-		u, err := url.Parse(c.ProxyURL())
-		if err != nil {
-			return 0, err
-		}
-		port, err := strconv.Atoi(u.Port())
-		if err != nil {
-			return 0, err
-		}
-		most = max(most, ports[port])
+	members := map[*fleet.Cluster]int{}
+	for _, m := range w.members {
+		members[m.cluster]++
 	}
-	return float64(most), nil
+	most := 0.0
+	for c, n := range members {
+		port, err := proxyPort(c)
+		if err != nil {
+			return 0, err
+		}
+		most = max(most, float64(ports[port])/float64(n))
+	}
+	return most, nil
+}
+
+// proxyPort is the port by which hub, agents and C0 reach a cluster.
+func proxyPort(c *fleet.Cluster) (int, error) {
+	u, err := url.Parse(c.ProxyURL())
+	if err != nil {
+		return 0, err
+	}
+	return strconv.Atoi(u.Port())
 }
 
 // times adds when the apps were seen on the members, and when they were ready.
 func (a *apps) times(generation int64, values map[string]float64) error {
+	visible, err := a.visible(generation, a.world.members)
+	if err != nil {
+		return err
+	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	var first, last time.Time
-	var ready, visible []float64
+	var ready []float64
 	for name, begun := range a.begun {
 		at := a.ready[name][generation]
 		ready = append(ready, at.Sub(begun).Seconds())
@@ -165,16 +209,6 @@ func (a *apps) times(generation int64, values map[string]float64) error {
 		if at.After(last) {
 			last = at
 		}
-		for _, c := range a.world.members {
-			seen, ok := a.world.simulator.Seen(simulator.Sighting{
-				Member: c.Name(), Generation: generation,
-				Deployment: types.NamespacedName{Namespace: a.namespace, Name: name},
-			})
-			if !ok {
-				return fmt.Errorf("%s says that %s is ready at generation %d, and nobody has seen that on %s", a.contender.name, name, generation, c.Name())
-			}
-			visible = append(visible, seen.Sub(begun).Seconds())
-		}
 	}
 	if len(ready) == 0 {
 		return errors.New("no app was asked for")
@@ -183,4 +217,29 @@ func (a *apps) times(generation int64, values map[string]float64) error {
 	values[keyReady50], values[keyReady99] = report.Quantile(ready, 0.5), report.Quantile(ready, 0.99)
 	values[keyVisible50], values[keyVisible99] = report.Quantile(visible, 0.5), report.Quantile(visible, 0.99)
 	return nil
+}
+
+// visible is how many seconds after it was asked for each app was seen on each of
+// the members, at a generation.
+func (a *apps) visible(generation int64, members []member) ([]float64, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	var visible []float64
+	for name, begun := range a.begun {
+		for _, m := range members {
+			seen, ok := a.seen(name, m, generation)
+			if !ok {
+				return nil, fmt.Errorf("nobody has seen %s of %s on %s at generation %d", name, a.contender.name, m.name, generation)
+			}
+			visible = append(visible, seen.Sub(begun).Seconds())
+		}
+	}
+	return visible, nil
+}
+
+// seen is when the simulator saw an app's Deployment on a member.
+func (a *apps) seen(name string, m member, generation int64) (time.Time, bool) {
+	return a.world.simulator.Seen(simulator.Sighting{
+		Cluster: m.cluster.Name(), Generation: generation, Deployment: m.place(a.key(name)),
+	})
 }

@@ -6,7 +6,9 @@ import (
 	"slices"
 	"time"
 
+	"github.com/example/myapp-hub/test/bench/meter"
 	"github.com/example/myapp-hub/test/bench/report"
+	"github.com/example/myapp-hub/test/fleet/fleet"
 )
 
 // settle is how long a run is measured beyond its last Ready: what is still
@@ -17,23 +19,56 @@ const settle = 2 * time.Second
 // inventories of the members are there from then on.
 const warmUp = 2
 
-// runAll runs what was picked, contender by contender and pair by pair. With an
-// error it returns what was measured until then.
-func runAll(ctx context.Context, w *world) ([]report.Scenario, error) {
-	all := contenders(w)
-	for _, c := range all {
+// runAll runs what was picked, one fleet after the other: the machine has room for
+// one. With an error it returns what was measured until then.
+func runAll(ctx context.Context, o options) (out []report.Scenario, etcd meter.Metrics, err error) {
+	etcd = meter.Metrics{}
+	for _, mode := range []fleet.Mode{fleet.ModePush, fleet.ModePull} {
+		if !slices.ContainsFunc(scenarios(o), func(s scenario) bool { return s.mode == mode && o.picked(s.name) }) {
+			continue
+		}
+		w, err := newWorld(ctx, o, mode)
+		if err != nil {
+			return out, etcd, err
+		}
+		some, err := w.runAll(ctx)
+		out = append(out, some...)
+		if m, broken := w.metrics.etcd(ctx); broken == nil {
+			etcd.Add(m)
+		} else if err == nil {
+			err = broken
+		}
+		if down := w.close(err == nil); err == nil {
+			err = down
+		}
+		if err != nil {
+			return out, etcd, err
+		}
+	}
+	return out, etcd, nil
+}
+
+// runAll runs what was picked of the scenarios on this fleet.
+func (w *world) runAll(ctx context.Context) (out []report.Scenario, err error) {
+	for _, c := range order(0, w) {
 		if _, err := w.run(ctx, c, nil, warmUp); err != nil {
 			return nil, err
 		}
 	}
 	w.say("warm")
-	var out []report.Scenario
-	for _, first := range scenarios() {
-		steps := w.chain(first)
-		if len(steps) == 0 {
+	for _, first := range scenarios(w.options) {
+		if first.mode != w.mode {
 			continue
 		}
-		group, err := w.pairs(ctx, all, steps)
+		steps := w.chain(first)
+		var group []report.Scenario
+		switch {
+		case len(steps) == 0:
+		case first.alone != nil:
+			group, err = w.repeat(ctx, first)
+		default:
+			group, err = w.pairs(ctx, steps)
+		}
 		out = append(out, group...)
 		if err != nil {
 			return out, err
@@ -44,20 +79,20 @@ func runAll(ctx context.Context, w *world) ([]report.Scenario, error) {
 
 // chain is a scenario and those that go on from it, up to the last that was
 // picked; nothing for one that goes on itself.
-func (w *world) chain(first scenario) []scenario {
+func (o options) chain(first scenario) []scenario {
 	if first.after != "" {
 		return nil
 	}
 	chain, last := []scenario{first}, 0
-	if w.picked(first.name) {
+	if o.picked(first.name) {
 		last = 1
 	}
-	for _, s := range scenarios() {
+	for _, s := range scenarios(o) {
 		if s.after != first.name {
 			continue
 		}
 		chain = append(chain, s)
-		if w.picked(s.name) {
+		if o.picked(s.name) {
 			last = len(chain)
 		}
 	}
@@ -65,15 +100,15 @@ func (w *world) chain(first scenario) []scenario {
 }
 
 // pairs runs steps with each contender in turn, and again.
-func (w *world) pairs(ctx context.Context, all []contender, steps []scenario) ([]report.Scenario, error) {
+func (w *world) pairs(ctx context.Context, steps []scenario) ([]report.Scenario, error) {
 	out := make([]report.Scenario, len(steps))
 	for i, s := range steps {
 		out[i] = report.Scenario{Name: s.name, Title: s.title(w), Measures: s.measures}
 	}
 	notPicked := func(s report.Scenario) bool { return !w.picked(s.Name) }
-	n := steps[0].apps(w.options)
+	n := steps[0].apps
 	for pair := range w.runs {
-		for _, c := range all {
+		for _, c := range order(pair, w) {
 			runs, err := w.run(ctx, c, steps, n)
 			for i := range runs {
 				out[i].Runs = append(out[i].Runs, runs[i])
@@ -132,14 +167,75 @@ func (w *world) measure(ctx context.Context, a *apps, s scenario, pid int) (repo
 	if err := a.waitReady(ctx, s.generation); err != nil {
 		return report.Run{}, err
 	}
-	select {
-	case <-time.After(settle):
-	case <-ctx.Done():
-		return report.Run{}, ctx.Err()
+	if err := quiet(ctx, settle); err != nil {
+		return report.Run{}, err
 	}
 	run := report.Run{Contender: a.contender.name, Values: map[string]float64{}}
 	if err := a.times(s.generation, run.Values); err != nil {
 		return report.Run{}, err
 	}
-	return run, w.end(before, a, &run)
+	counts, err := w.end(ctx, before, a.contender, &run)
+	run.Values[keyHubWrites] = counted(counts, func(r meter.Request) bool { return toHub(r) && r.Write() }) / float64(a.n)
+	if w.mode == fleet.ModePull && a.contender.name == report.Hub {
+		w.mailboxes(counts, a.n, run.Values)
+	}
+	return run, err
+}
+
+// repeat runs a scenario that has no floor, with the hub alone.
+func (w *world) repeat(ctx context.Context, s scenario) ([]report.Scenario, error) {
+	out := report.Scenario{Name: s.name, Title: s.title(w), Measures: s.measures}
+	for i := range w.repeats {
+		began := time.Now()
+		run, err := w.soloRun(ctx, s)
+		if err != nil {
+			return []report.Scenario{out}, err
+		}
+		out.Runs = append(out.Runs, run)
+		w.say("%s, run %d of %d: %.0f s", s.name, i+1, w.repeats, time.Since(began).Seconds())
+	}
+	return []report.Scenario{out}, nil
+}
+
+// soloRun has the hub put apps on the members, which is not measured, then plays
+// the scenario with them, and cleans up.
+func (w *world) soloRun(ctx context.Context, s scenario) (report.Run, error) {
+	run := report.Run{Contender: report.Hub, Values: map[string]float64{}}
+	a, err := w.crowd(ctx, s.apps, s.lone)
+	if err != nil {
+		return run, err
+	}
+	defer a.close()
+	if err := s.alone(ctx, a, &run); err != nil {
+		return run, err
+	}
+	return run, a.clean(ctx)
+}
+
+// crowd puts apps of the hub on the members and waits until they are ready.
+func (w *world) crowd(ctx context.Context, n int, lone bool) (*apps, error) {
+	namespace, err := w.space(ctx)
+	if err != nil {
+		return nil, err
+	}
+	a, err := watch(ctx, w, theHub(w), namespace, n)
+	if err != nil {
+		return nil, err
+	}
+	a.lone = lone
+	if err := errors.Join(a.create(ctx), a.waitReady(ctx, 1)); err != nil {
+		a.close()
+		return nil, err
+	}
+	return a, nil
+}
+
+// quiet lets time pass that is measured.
+func quiet(ctx context.Context, during time.Duration) error {
+	select {
+	case <-time.After(during):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }

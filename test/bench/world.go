@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/dynamic"
 
 	v1 "github.com/example/myapp-hub/api/v1"
@@ -23,9 +25,11 @@ const setLabel = "bench.example.com/set"
 // world is a fleet and all that the scenarios have in common.
 type world struct {
 	options
+	mode    fleet.Mode
 	fleet   *fleet.Fleet
 	hub     *fleet.Cluster
-	members []*fleet.Cluster
+	members []member
+	metrics *metricsReader
 	// driver asks the hub's API server as an administrator, past the proxy.
 	driver    dynamic.Interface
 	simulator *simulator.Simulator
@@ -34,12 +38,44 @@ type world struct {
 	spaces    int
 }
 
-func newWorld(ctx context.Context, o options) (w *world, err error) {
-	w = &world{options: o, started: time.Now(), simulator: &simulator.Simulator{Selector: v1.LabelManagedBy + "=" + v1.ManagedBy}}
+// member is a MemberCluster that gets apps.
+type member struct {
+	name    string
+	cluster *fleet.Cluster
+	// namespace is where its objects are; empty: in that of their app.
+	namespace string
+}
+
+// place is where an app's Deployment is on the member's cluster.
+func (m member) place(app types.NamespacedName) types.NamespacedName {
+	if m.namespace != "" {
+		app.Namespace = m.namespace
+	}
+	return app
+}
+
+// membersOf are the members of a fleet: one for each cluster.
+func membersOf(f *fleet.Fleet) []member {
+	var members []member
+	for _, c := range f.Clusters() {
+		if c.Name() != fleet.HubName {
+			members = append(members, member{name: c.Name(), cluster: c})
+		}
+	}
+	return members
+}
+
+// clusters are those of the members, each once.
+func (w *world) clusters() []*fleet.Cluster {
+	return slices.DeleteFunc(w.fleet.Clusters(), func(c *fleet.Cluster) bool { return c == w.hub })
+}
+
+func newWorld(ctx context.Context, o options, mode fleet.Mode) (w *world, err error) {
+	w = &world{options: o, mode: mode, started: time.Now(), simulator: &simulator.Simulator{Selector: v1.LabelManagedBy + "=" + v1.ManagedBy}}
 	cfg := fleet.Config{Dir: filepath.Join(o.out, "fleet"), Fsync: true, Progress: os.Stderr}
 	for i := range o.members {
 		cfg.Members = append(cfg.Members, fleet.MemberConfig{
-			Name: fmt.Sprintf("m-%d", i), Mode: fleet.ModePush, Bare: true, Labels: map[string]string{setLabel: "whole"},
+			Name: fmt.Sprintf("m-%d", i), Mode: mode, Bare: true, Labels: map[string]string{setLabel: "whole"},
 		})
 	}
 	if w.fleet, err = fleet.Up(ctx, cfg); err != nil {
@@ -59,14 +95,14 @@ func (w *world) prepare(ctx, life context.Context) (err error) {
 	if w.driver, err = dynamic.NewForConfig(w.hub.Admin()); err != nil {
 		return err
 	}
-	for _, c := range w.fleet.Clusters() {
-		if c == w.hub {
-			continue
-		}
-		w.members = append(w.members, c)
+	w.members = membersOf(w.fleet)
+	for _, c := range w.clusters() {
 		if err := w.simulator.Start(life, c.Name(), c.Admin()); err != nil {
 			return err
 		}
+	}
+	if w.metrics, err = newMetricsReader(ctx, w.fleet); err != nil {
+		return err
 	}
 	return installFloor(ctx, w)
 }

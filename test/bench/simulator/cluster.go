@@ -14,7 +14,7 @@ import (
 	"k8s.io/client-go/util/workqueue"
 )
 
-// simulated is a member that a simulator takes care of.
+// simulated is a cluster that a simulator takes care of.
 type simulated struct {
 	simulator *Simulator
 	name      string
@@ -30,7 +30,7 @@ func (m *simulated) look(object any) {
 		return
 	}
 	key := types.NamespacedName{Namespace: d.Namespace, Name: d.Name}
-	m.simulator.saw(Sighting{Member: m.name, Deployment: key, Generation: d.Generation}, time.Now())
+	m.simulator.saw(Sighting{Cluster: m.name, Deployment: key, Generation: d.Generation}, time.Now())
 	if !settled(d) && d.DeletionTimestamp == nil {
 		m.queue.Add(key)
 	}

@@ -16,20 +16,20 @@ import (
 )
 
 const (
-	// workers is how many Deployments of a member are patched at the same time.
+	// workers is how many Deployments of a cluster are patched at the same time.
 	workers = 8
 	// userAgent names the simulator in audit logs.
 	userAgent = "bench-simulator"
 )
 
-// Sighting is a Deployment in one state of its spec on one member.
+// Sighting is a Deployment in one state of its spec on one cluster.
 type Sighting struct {
-	Member     string
+	Cluster    string
 	Deployment types.NamespacedName
 	Generation int64
 }
 
-// Simulator makes the Deployments of several members ready.
+// Simulator makes the Deployments of several clusters ready.
 type Simulator struct {
 	// Selector is the label selector of the Deployments that it takes care of.
 	Selector string
@@ -41,17 +41,17 @@ type Simulator struct {
 	errs []error
 }
 
-// Start takes care of a member until ctx ends, through an administrator's
-// config. It returns when the member's Deployments are known.
-func (s *Simulator) Start(ctx context.Context, member string, admin *rest.Config) error {
+// Start takes care of a cluster until ctx ends, through an administrator's
+// config. It returns when the cluster's Deployments are known.
+func (s *Simulator) Start(ctx context.Context, cluster string, admin *rest.Config) error {
 	cfg := rest.CopyConfig(admin)
 	cfg.UserAgent = userAgent
 	cfg.AcceptContentTypes, cfg.ContentType = "application/vnd.kubernetes.protobuf,application/json", "application/vnd.kubernetes.protobuf"
 	clients, err := kubernetes.NewForConfig(cfg)
 	if err != nil {
-		return fmt.Errorf("simulating %s: %w", member, err)
+		return fmt.Errorf("simulating %s: %w", cluster, err)
 	}
-	m := &simulated{simulator: s, name: member, clients: clients, queue: workqueue.NewTyped[types.NamespacedName]()}
+	m := &simulated{simulator: s, name: cluster, clients: clients, queue: workqueue.NewTyped[types.NamespacedName]()}
 	factory := informers.NewSharedInformerFactoryWithOptions(clients, 0,
 		informers.WithTweakListOptions(func(o *metav1.ListOptions) { o.LabelSelector = s.Selector }))
 	informer := factory.Apps().V1().Deployments()
@@ -59,7 +59,7 @@ func (s *Simulator) Start(ctx context.Context, member string, admin *rest.Config
 	if _, err := informer.Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{
 		AddFunc: m.look, UpdateFunc: func(_, now any) { m.look(now) },
 	}); err != nil {
-		return fmt.Errorf("simulating %s: %w", member, err)
+		return fmt.Errorf("simulating %s: %w", cluster, err)
 	}
 	factory.StartWithContext(ctx)
 	for range workers {
@@ -71,7 +71,7 @@ func (s *Simulator) Start(ctx context.Context, member string, admin *rest.Config
 		factory.Shutdown()
 	})
 	if !cache.WaitForCacheSync(ctx.Done(), informer.Informer().HasSynced) {
-		return fmt.Errorf("simulating %s: %w", member, ctx.Err())
+		return fmt.Errorf("simulating %s: %w", cluster, ctx.Err())
 	}
 	return nil
 }

@@ -1,0 +1,62 @@
+package main
+
+import (
+	"context"
+
+	"github.com/example/myapp-hub/test/bench/meter"
+	"github.com/example/myapp-hub/test/bench/report"
+	"github.com/example/myapp-hub/test/fleet/fleet"
+)
+
+// objectsPerApp is how many objects an app has on a member, but for lone ones.
+const objectsPerApp = 2
+
+// idle measures a time in which nothing happens. What the apps' creation leaves to
+// be written has had its time to be written before: settle.
+func idle(ctx context.Context, a *apps, run *report.Run) (counts meter.Counts, err error) {
+	w := a.world
+	if err := quiet(ctx, settle); err != nil {
+		return nil, err
+	}
+	before, err := w.begin(w.fleet.Hub().Pid())
+	if err != nil {
+		return nil, err
+	}
+	if err := quiet(ctx, w.idle); err != nil {
+		return nil, err
+	}
+	if counts, err = w.end(ctx, before, a.contender, run); err != nil {
+		return nil, err
+	}
+	v, seconds := run.Values, w.idle.Seconds()
+	ofHub := func(match func(meter.Request) bool) float64 {
+		return counted(counts, func(r meter.Request) bool { return r.User == hubUser() && match(r) })
+	}
+	v[keyWrites] = counted(counts, change)
+	v[keyHubRate] = ofHub(func(r meter.Request) bool { return r.Server == fleet.HubName }) / seconds
+	v[keyMemberRate] = ofHub(func(r meter.Request) bool { return r.Server != fleet.HubName }) / seconds / float64(len(w.members))
+	v[keyCPUShare] = 100 * v[keyCPU] / seconds
+	return counts, nil
+}
+
+// idlePull measures also the agents, each on its own cluster and on the hub.
+func idlePull(ctx context.Context, a *apps, run *report.Run) error {
+	counts, err := idle(ctx, a, run)
+	if err != nil {
+		return err
+	}
+	all := a.world.idle.Seconds() * float64(len(a.world.members))
+	run.Values[keyAgentRate] = counted(counts, func(r meter.Request) bool { return r.User != hubUser() && !r.Background() }) / all
+	run.Values[keyAgentBeat] = counted(counts, func(r meter.Request) bool { return r.User != hubUser() && r.Background() }) / all
+	return nil
+}
+
+// mailboxes adds what delivery to Pull members cost, per app and member.
+func (w *world) mailboxes(counts meter.Counts, apps int, values map[string]float64) {
+	all := float64(apps * len(w.members))
+	writes := func(resource string) float64 {
+		return counted(counts, func(r meter.Request) bool { return toHub(r) && r.Write() && r.Resource == resource }) / all
+	}
+	values[keyWorks], values[keyWorkStatuses] = writes("works"), writes("works/status")
+	values[keyMemberWrites] = counted(counts, func(r meter.Request) bool { return toMember(r) && r.Write() }) / all
+}

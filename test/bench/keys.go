@@ -1,0 +1,104 @@
+package main
+
+import "github.com/example/myapp-hub/test/bench/report"
+
+// Keys of what is measured in a run.
+const (
+	keyRequests   = "requests"
+	keyToHub      = "requestsHub"
+	keyToMembers  = "requestsMembers"
+	keyHubWrites  = "hubWritesPerApp"
+	keyReads      = "memberReads"
+	keyBackground = "background"
+	keyMakespan   = "makespan"
+	keyReady50    = "readyP50"
+	keyReady99    = "readyP99"
+	keyVisible50  = "visibleP50"
+	keyVisible99  = "visibleP99"
+	keyCPU        = "cpu"
+	keyPeak       = "peakRSS"
+	keyRSS        = "rss"
+	keyConns      = "connections"
+	keyGoroutines = "goroutines"
+
+	keyWorks        = "works"
+	keyWorkStatuses = "workStatuses"
+	keyMemberWrites = "memberWrites"
+	keyAgentPeak    = "agentPeakRSS"
+	keyAgentCPU     = "agentCPU"
+
+	keyWrites     = "writes"
+	keyMemberRate = "memberRequestsPerSecond"
+	keyHubRate    = "hubRequestsPerSecond"
+	keyCPUShare   = "cpuShare"
+	keyAgentRate  = "agentRequestsPerSecond"
+	keyAgentBeat  = "agentBackgroundPerSecond"
+)
+
+// goals by key.
+type goals map[string]*report.Goal
+
+// measures are the rows of a scenario, with what is asked of them.
+func measures(g goals, rows ...[]report.Measure) []report.Measure {
+	var all []report.Measure
+	for _, some := range rows {
+		all = append(all, some...)
+	}
+	for i := range all {
+		all[i].Goal = g[all[i].Key]
+	}
+	return all
+}
+
+// pairMeasures are those of scenarios that both contenders run.
+func pairMeasures() []report.Measure {
+	return []report.Measure{
+		{Key: keyRequests, Name: "requests", Counted: true},
+		{Key: keyToHub, Name: "  to the hub's API server", Counted: true},
+		{Key: keyToMembers, Name: "  to the members", Counted: true},
+		{Key: keyHubWrites, Name: "  writes on the hub, per app", Counted: true},
+		{Key: keyReads, Name: "  reads on members", Counted: true},
+		{Key: keyBackground, Name: "leases and probes meanwhile", Counted: true},
+		{Key: keyMakespan, Name: "makespan", Unit: "s"},
+		{Key: keyReady50, Name: "asked for → Ready, p50", Unit: "s"},
+		{Key: keyReady99, Name: "asked for → Ready, p99", Unit: "s"},
+		{Key: keyVisible50, Name: "asked for → on a member, p50", Unit: "s"},
+		{Key: keyVisible99, Name: "asked for → on a member, p99", Unit: "s"},
+		{Key: keyCPU, Name: "CPU of the process", Unit: "s"},
+		{Key: keyPeak, Name: "peak RSS of the process", Unit: "MiB"},
+		{Key: keyConns, Name: "TCP connections per member", Counted: true},
+		{Key: keyGoroutines, Name: "goroutines", Counted: true},
+	}
+}
+
+// pullMeasures are those of agents at work.
+func pullMeasures() []report.Measure {
+	return []report.Measure{
+		{Key: keyWorks, Name: "writes of Works, per app and member", Counted: true},
+		{Key: keyWorkStatuses, Name: "writes of their status, per app and member", Counted: true},
+		{Key: keyMemberWrites, Name: "writes on members, per app and member", Counted: true},
+		{Key: keyAgentCPU, Name: "CPU of all agents", Unit: "s"},
+		{Key: keyAgentPeak, Name: "peak RSS of an agent, the most", Unit: "MiB"},
+	}
+}
+
+// idleMeasures are those of a time in which nothing happens.
+func idleMeasures() []report.Measure {
+	return []report.Measure{
+		{Key: keyWrites, Name: "writes but leases", Counted: true},
+		{Key: keyHubRate, Name: "requests to the hub's API server, per second", Counted: true},
+		{Key: keyMemberRate, Name: "requests to members, per second and member", Counted: true},
+		{Key: keyCPUShare, Name: "CPU of the hub, of one core", Unit: "%"},
+		{Key: keyRSS, Name: "RSS of the hub", Unit: "MiB"},
+		{Key: keyConns, Name: "TCP connections per member", Counted: true},
+		{Key: keyGoroutines, Name: "goroutines", Counted: true},
+	}
+}
+
+func idlePullMeasures() []report.Measure {
+	return []report.Measure{
+		{Key: keyAgentRate, Name: "requests of an agent, per second, but leases and probes", Counted: true},
+		{Key: keyAgentBeat, Name: "leases and probes of an agent, per second", Counted: true},
+		{Key: keyAgentPeak, Name: "peak RSS of an agent, the most", Unit: "MiB"},
+	}
+}
