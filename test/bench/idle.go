@@ -39,6 +39,12 @@ func idle(ctx context.Context, a *apps, run *report.Run) (counts meter.Counts, e
 	return counts, nil
 }
 
+// idlePush is idle for Push members, where the hub is all there is.
+func idlePush(ctx context.Context, a *apps, run *report.Run) error {
+	_, err := idle(ctx, a, run)
+	return err
+}
+
 // idlePull measures also the agents, each on its own cluster and on the hub.
 func idlePull(ctx context.Context, a *apps, run *report.Run) error {
 	counts, err := idle(ctx, a, run)

@@ -27,12 +27,30 @@ const (
 	keyAgentPeak    = "agentPeakRSS"
 	keyAgentCPU     = "agentCPU"
 
-	keyWrites     = "writes"
-	keyMemberRate = "memberRequestsPerSecond"
-	keyHubRate    = "hubRequestsPerSecond"
-	keyCPUShare   = "cpuShare"
-	keyAgentRate  = "agentRequestsPerSecond"
-	keyAgentBeat  = "agentBackgroundPerSecond"
+	keyWrites        = "writes"
+	keyMemberRate    = "memberRequestsPerSecond"
+	keyHubRate       = "hubRequestsPerSecond"
+	keyCPUShare      = "cpuShare"
+	keyConverged     = "converged"
+	keyLists         = "listsAndWatches"
+	keyListsAllowed  = "listsAndWatchesAllowed"
+	keyListsShare    = "listsAndWatchesShare"
+	keyNewBefore     = "newAppBefore"
+	keyNewAfter      = "newAppAfter"
+	keyNewRatio      = "newAppRatio"
+	keyPlainVisible  = "plainVisibleP99"
+	keyPlainRow      = "plainRowP99"
+	keyFaultVisible  = "faultVisibleP99"
+	keyFaultRow      = "faultRowP99"
+	keyFaultRatio    = "faultVisibleRatio"
+	keyDetected      = "detected"
+	keyBehind        = "behind"
+	keyReturned      = "requestsToReturned"
+	keyReturnedRatio = "requestsToReturnedRatio"
+	keyCatchUp       = "catchUp"
+
+	keyAgentRate = "agentRequestsPerSecond"
+	keyAgentBeat = "agentBackgroundPerSecond"
 )
 
 // goals by key.
@@ -100,5 +118,39 @@ func idlePullMeasures() []report.Measure {
 		{Key: keyAgentRate, Name: "requests of an agent, per second, but leases and probes", Counted: true},
 		{Key: keyAgentBeat, Name: "leases and probes of an agent, per second", Counted: true},
 		{Key: keyAgentPeak, Name: "peak RSS of an agent, the most", Unit: "MiB"},
+	}
+}
+
+// restartMeasures are those of a hub that was killed and started again.
+func restartMeasures() []report.Measure {
+	return []report.Measure{
+		{Key: keyWrites, Name: "writes but leases", Counted: true},
+		{Key: keyLists, Name: "LISTs and watches begun", Counted: true},
+		{Key: keyListsAllowed, Name: "  kinds × members + kinds of the hub", Counted: true},
+		{Key: keyListsShare, Name: "  the first by the second", Counted: true},
+		{Key: keyConverged, Name: "lease won → converged", Unit: "s"},
+		{Key: keyNewBefore, Name: "new app → Ready without a restart, p50", Unit: "s"},
+		{Key: keyNewAfter, Name: "new app → Ready when the lease is won, p50", Unit: "s"},
+		{Key: keyNewRatio, Name: "  the second by the first"},
+		{Key: keyCPU, Name: "CPU since the start", Unit: "s"},
+		{Key: keyPeak, Name: "peak RSS (the goal is for 100,000 objects)", Unit: "MiB"},
+		{Key: keyRSS, Name: "RSS when converged", Unit: "MiB"},
+		{Key: keyGoroutines, Name: "goroutines", Counted: true},
+	}
+}
+
+// blackHoleMeasures are those of a member that falls silent and returns.
+func blackHoleMeasures() []report.Measure {
+	return []report.Measure{
+		{Key: keyPlainVisible, Name: "without the fault: asked for → on a healthy member, p99", Unit: "s"},
+		{Key: keyFaultVisible, Name: "with it: asked for → on a healthy member, p99", Unit: "s"},
+		{Key: keyFaultRatio, Name: "  the second by the first"},
+		{Key: keyPlainRow, Name: "without the fault: asked for → row of a healthy member Ready, p99", Unit: "s"},
+		{Key: keyFaultRow, Name: "with it: asked for → row of a healthy member Ready, p99", Unit: "s"},
+		{Key: keyDetected, Name: "silent → not Ready", Unit: "s"},
+		{Key: keyBehind, Name: "apps that the member is behind when it returns", Counted: true},
+		{Key: keyReturned, Name: "requests to it until it has caught up", Counted: true},
+		{Key: keyReturnedRatio, Name: "  the second by the first, of which an app needs 1", Counted: true},
+		{Key: keyCatchUp, Name: "back → all apps Ready", Unit: "s"},
 	}
 }

@@ -57,6 +57,35 @@ func scenarios(o options) []scenario {
 			measures: measures(goals{keyMakespan: report.AtMost(1.3)}, pairMeasures()),
 		},
 		{
+			name: "S2", mode: fleet.ModePush, apps: o.apps, lone: true,
+			title: func(w *world) string {
+				return fmt.Sprintf("%d apps × %d members × 1 object, Push, and nothing happens for %s", w.apps, len(w.members), w.idle)
+			},
+			alone: idlePush,
+			measures: measures(goals{keyWrites: report.Below(0), keyMemberRate: report.Below(0.1), keyCPUShare: report.Below(2)},
+				idleMeasures()),
+		},
+		{
+			name: "S4", mode: fleet.ModePush, apps: o.apps,
+			title: func(w *world) string {
+				return fmt.Sprintf("another image for all %d apps, while 1 of %d members is a black hole, and back", w.apps, len(w.members))
+			},
+			alone: blackHole,
+			measures: measures(goals{keyFaultRatio: report.Below(1.15), keyDetected: report.Below(15), keyReturnedRatio: report.Below(1.3)},
+				blackHoleMeasures()),
+		},
+		{
+			name: "S5", mode: fleet.ModePush, apps: o.apps,
+			title: func(w *world) string {
+				return fmt.Sprintf("SIGKILL and restart of the hub with %d apps × %d members × %d objects", w.apps, len(w.members), objectsPerApp)
+			},
+			alone: restart,
+			measures: measures(goals{
+				keyWrites: report.Below(0), keyListsShare: report.Below(1), keyConverged: report.Below(30),
+				keyNewRatio: report.Below(2), keyPeak: report.Below(350),
+			}, restartMeasures()),
+		},
+		{
 			name: "S7", mode: fleet.ModePull, apps: o.apps,
 			title: func(w *world) string {
 				return fmt.Sprintf("%d apps × %d members × %d objects, Pull, created at once", w.apps, len(w.members), objectsPerApp)

@@ -151,9 +151,13 @@ func object(apiVersion, kind, namespace, name string, content map[string]any) *u
 // eventually tries until it succeeds, fails for another reason than that it is
 // too early, or the time is over.
 func eventually(ctx context.Context, limit time.Duration, what string, try func(context.Context) (bool, error)) error {
+	return eventuallyEvery(ctx, limit, 20*time.Millisecond, what, try)
+}
+
+func eventuallyEvery(ctx context.Context, limit, interval time.Duration, what string, try func(context.Context) (bool, error)) error {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	ticker := time.NewTicker(20 * time.Millisecond)
+	ticker := time.NewTicker(interval)
 	defer ticker.Stop()
 	for {
 		done, err := try(ctx)

@@ -24,7 +24,7 @@ func TestRequestsAreCountedOnce(t *testing.T) {
 		{"not once more when it ends", fleet.AuditEvent{Verb: "watch", Stage: "ResponseComplete", Code: 200}, false},
 		{"one that was refused has no beginning", fleet.AuditEvent{Verb: "watch", Stage: "ResponseComplete", Code: 403}, true},
 	} {
-		if counted(tt.event) != tt.want {
+		if Counted(tt.event) != tt.want {
 			t.Errorf("%s: %+v", tt.reason, tt.event)
 		}
 	}

@@ -57,7 +57,7 @@ func Since(clusters []*fleet.Cluster, marks Marks, match func(fleet.AuditEvent) 
 	counts := Counts{}
 	for _, c := range clusters {
 		err := c.EachAudit(marks[c.Name()], func(e fleet.AuditEvent) {
-			if counted(e) && match(e) {
+			if Counted(e) && match(e) {
 				counts[requestOf(c.Name(), e)]++
 			}
 		})
@@ -68,9 +68,9 @@ func Since(clusters []*fleet.Cluster, marks Marks, match func(fleet.AuditEvent) 
 	return counts, nil
 }
 
-// counted is true for one of the events that a request has. A watch that was
+// Counted is true for one of the events that a request has. A watch that was
 // refused never starts.
-func counted(e fleet.AuditEvent) bool {
+func Counted(e fleet.AuditEvent) bool {
 	if e.Verb == "watch" && e.Code < 300 {
 		return e.Stage == "ResponseStarted"
 	}
