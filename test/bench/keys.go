@@ -49,6 +49,23 @@ const (
 	keyReturnedRatio = "requestsToReturnedRatio"
 	keyCatchUp       = "catchUp"
 
+	keyFlips          = "flipsPerSecond"
+	keyPatches        = "patchesPerApp"
+	keyPatchesAllowed = "patchesPerAppAllowed"
+	keyPatchesShare   = "patchesPerAppShare"
+	keyStale50        = "staleP50"
+	keyStale99        = "staleP99"
+	keyTurned50       = "readyTurnedP50"
+	keyTurned99       = "readyTurnedP99"
+
+	keyMemberRSS        = "rssPerMember"
+	keyMemberConns      = "connectionsPerMember"
+	keyMemberGoroutines = "goroutinesPerMember"
+	keyObjectRSS        = "rssPerObject"
+	keyRSSBare          = "rssBare"
+	keyRSSMembers       = "rssMembers"
+	keyRSSApps          = "rssApps"
+
 	keyAgentRate = "agentRequestsPerSecond"
 	keyAgentBeat = "agentBackgroundPerSecond"
 )
@@ -152,5 +169,36 @@ func blackHoleMeasures() []report.Measure {
 		{Key: keyReturned, Name: "requests to it until it has caught up", Counted: true},
 		{Key: keyReturnedRatio, Name: "  the second by the first, of which an app needs 1", Counted: true},
 		{Key: keyCatchUp, Name: "back → all apps Ready", Unit: "s"},
+	}
+}
+
+// churnMeasures are those of readiness that changes all the time.
+func churnMeasures() []report.Measure {
+	return []report.Measure{
+		{Key: keyFlips, Name: "flips per second", Counted: true},
+		{Key: keyPatches, Name: "status patches of the app that has most", Counted: true},
+		{Key: keyPatchesAllowed, Name: "  what the growing window allows", Counted: true},
+		{Key: keyPatchesShare, Name: "  the first by the second", Counted: true},
+		{Key: keyToHub, Name: "requests to the hub's API server", Counted: true},
+		{Key: keyReads, Name: "reads on members", Counted: true},
+		{Key: keyStale50, Name: "a flip → shown or undone, p50", Unit: "s"},
+		{Key: keyStale99, Name: "a flip → shown or undone, p99", Unit: "s"},
+		{Key: keyTurned50, Name: "a flip of Ready → shown, p50", Unit: "s"},
+		{Key: keyTurned99, Name: "a flip of Ready → shown, p99", Unit: "s"},
+		{Key: keyCPUShare, Name: "CPU of the hub, of one core", Unit: "%"},
+		{Key: keyPeak, Name: "peak RSS of the hub", Unit: "MiB"},
+	}
+}
+
+// marginalMeasures are what one more costs.
+func marginalMeasures() []report.Measure {
+	return []report.Measure{
+		{Key: keyRSSBare, Name: "RSS without apps", Unit: "MiB"},
+		{Key: keyRSSMembers, Name: "RSS without apps and with the further members", Unit: "MiB"},
+		{Key: keyMemberRSS, Name: "  per further member", Unit: "MiB"},
+		{Key: keyMemberConns, Name: "TCP connections per further member", Counted: true},
+		{Key: keyMemberGoroutines, Name: "goroutines per further member", Counted: true},
+		{Key: keyRSSApps, Name: "RSS with the apps", Unit: "MiB"},
+		{Key: keyObjectRSS, Name: "  per object on a member", Unit: "KiB"},
 	}
 }

@@ -29,7 +29,9 @@ import (
 const (
 	fullRuns    = 5
 	fullRepeats = 3
+	fullCrowd   = 1000
 	fullIdle    = 5 * time.Minute
+	fullChurn   = 2 * time.Minute
 )
 
 // options are what the command line says.
@@ -40,7 +42,9 @@ type options struct {
 	strict        bool
 	out           string
 	apps, members int
-	idle          time.Duration
+	crowd         int
+	further       int
+	idle, churn   time.Duration
 }
 
 // picked says whether a scenario was asked for.
@@ -76,15 +80,19 @@ func parse(args []string) (o options, err error) {
 	full := set.Bool("full", false, fmt.Sprintf("at least %d pairs of runs and %d of the hub alone, and long times", fullRuns, fullRepeats))
 	set.BoolVar(&o.strict, "strict", false, "end with 3 if a goal is missed")
 	set.StringVar(&o.out, "out", "", "directory of the results; default: .bench/TIME")
-	set.IntVar(&o.apps, "apps", 100, "apps of each scenario but 1xN")
+	set.IntVar(&o.apps, "apps", 100, "apps of S1, S3, S4, S6 and S7")
 	set.IntVar(&o.members, "members", 10, "members, each an API server")
 	set.DurationVar(&o.idle, "idle", 30*time.Second, "time in which nothing happens (S2, S7-idle)")
+	set.IntVar(&o.crowd, "crowd", 100, "apps of S2, S5 and margin")
+	set.DurationVar(&o.churn, "churn", 20*time.Second, "how long readiness flips (S6)")
+	set.IntVar(&o.further, "further", 30, "empty members that are added to see what one costs (margin)")
 	if err := set.Parse(args); err != nil {
 		return o, err
 	}
 	if *full {
 		o.runs, o.repeats = max(o.runs, fullRuns), max(o.repeats, fullRepeats)
-		o.idle = max(o.idle, fullIdle)
+		o.crowd = max(o.crowd, fullCrowd)
+		o.idle, o.churn = max(o.idle, fullIdle), max(o.churn, fullChurn)
 	}
 	if *only != "" {
 		o.only = strings.Split(*only, ",")
@@ -94,8 +102,8 @@ func parse(args []string) (o options, err error) {
 			err = fmt.Errorf("there is no scenario %s, but %s", name, strings.Join(names(), ", "))
 		}
 	}
-	if o.runs < 1 || o.repeats < 1 || o.apps < 1 || o.members < 1 {
-		err = fmt.Errorf("-runs, -repeats, -apps and -members are at least 1")
+	if min(o.runs, o.repeats, o.further, o.apps, o.crowd, o.members) < 1 {
+		err = fmt.Errorf("-runs, -repeats, -further, -apps, -crowd and -members are at least 1")
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)

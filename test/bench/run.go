@@ -201,7 +201,7 @@ func (w *world) repeat(ctx context.Context, s scenario) ([]report.Scenario, erro
 // the scenario with them, and cleans up.
 func (w *world) soloRun(ctx context.Context, s scenario) (report.Run, error) {
 	run := report.Run{Contender: report.Hub, Values: map[string]float64{}}
-	a, err := w.crowd(ctx, s.apps, s.lone)
+	a, err := w.populate(ctx, s.apps, s.lone)
 	if err != nil {
 		return run, err
 	}
@@ -212,8 +212,8 @@ func (w *world) soloRun(ctx context.Context, s scenario) (report.Run, error) {
 	return run, a.clean(ctx)
 }
 
-// crowd puts apps of the hub on the members and waits until they are ready.
-func (w *world) crowd(ctx context.Context, n int, lone bool) (*apps, error) {
+// populate puts apps of the hub on the members and waits until they are ready.
+func (w *world) populate(ctx context.Context, n int, lone bool) (*apps, error) {
 	namespace, err := w.space(ctx)
 	if err != nil {
 		return nil, err

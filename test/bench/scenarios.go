@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/example/myapp-hub/pkg/flush"
 	"github.com/example/myapp-hub/test/bench/report"
 	"github.com/example/myapp-hub/test/fleet/fleet"
 )
@@ -57,9 +58,9 @@ func scenarios(o options) []scenario {
 			measures: measures(goals{keyMakespan: report.AtMost(1.3)}, pairMeasures()),
 		},
 		{
-			name: "S2", mode: fleet.ModePush, apps: o.apps, lone: true,
+			name: "S2", mode: fleet.ModePush, apps: o.crowd, lone: true,
 			title: func(w *world) string {
-				return fmt.Sprintf("%d apps × %d members × 1 object, Push, and nothing happens for %s", w.apps, len(w.members), w.idle)
+				return fmt.Sprintf("%d apps × %d members × 1 object, Push, and nothing happens for %s", w.crowd, len(w.members), w.idle)
 			},
 			alone: idlePush,
 			measures: measures(goals{keyWrites: report.Below(0), keyMemberRate: report.Below(0.1), keyCPUShare: report.Below(2)},
@@ -75,15 +76,36 @@ func scenarios(o options) []scenario {
 				blackHoleMeasures()),
 		},
 		{
-			name: "S5", mode: fleet.ModePush, apps: o.apps,
+			name: "S5", mode: fleet.ModePush, apps: o.crowd,
 			title: func(w *world) string {
-				return fmt.Sprintf("SIGKILL and restart of the hub with %d apps × %d members × %d objects", w.apps, len(w.members), objectsPerApp)
+				return fmt.Sprintf("SIGKILL and restart of the hub with %d apps × %d members × %d objects", w.crowd, len(w.members), objectsPerApp)
 			},
 			alone: restart,
 			measures: measures(goals{
 				keyWrites: report.Below(0), keyListsShare: report.Below(1), keyConverged: report.Below(30),
 				keyNewRatio: report.Below(2), keyPeak: report.Below(350),
 			}, restartMeasures()),
+		},
+		{
+			name: "S6", mode: fleet.ModePush, apps: o.apps,
+			title: func(w *world) string {
+				return fmt.Sprintf("%d flips of readiness per second for %s, %d apps × %d members", flipsPerSecond, w.churn, w.apps, len(w.members))
+			},
+			alone: churn,
+			measures: measures(goals{
+				keyPatchesShare: report.Below(1), keyStale99: report.Below(flush.Longest.Seconds() + prompt), keyTurned99: report.Below(prompt),
+			}, churnMeasures()),
+		},
+		{
+			name: "margin", mode: fleet.ModePush, apps: o.crowd,
+			title: func(w *world) string {
+				return fmt.Sprintf("a hub just started with %d members, with %d empty ones more, and with %d apps × %d objects on each of the %d",
+					len(w.members), w.further, w.crowd, objectsPerApp, len(w.members))
+			},
+			alone: marginal,
+			measures: measures(goals{
+				keyMemberRSS: report.Below(1.5), keyMemberConns: report.Below(1), keyObjectRSS: objectGoal(o),
+			}, marginalMeasures()),
 		},
 		{
 			name: "S7", mode: fleet.ModePull, apps: o.apps,
@@ -106,6 +128,15 @@ func scenarios(o options) []scenario {
 				idleMeasures(), idlePullMeasures()),
 		},
 	}
+}
+
+// objectGoal is for sizes at which the objects, and not when the garbage collector
+// ran, make the difference between two hubs.
+func objectGoal(o options) *report.Goal {
+	if o.crowd*o.members*objectsPerApp < 20_000 {
+		return nil
+	}
+	return report.Below(2.5)
 }
 
 func names() []string {

@@ -31,7 +31,7 @@ func (m *simulated) look(object any) {
 	}
 	key := types.NamespacedName{Namespace: d.Namespace, Name: d.Name}
 	m.simulator.saw(Sighting{Cluster: m.name, Deployment: key, Generation: d.Generation}, time.Now())
-	if !settled(d) && d.DeletionTimestamp == nil {
+	if !settled(d, m.simulator.isDown(m.name, key)) && d.DeletionTimestamp == nil {
 		m.queue.Add(key)
 	}
 }
@@ -54,19 +54,26 @@ func (m *simulated) work(ctx context.Context) {
 	}
 }
 
-// makeReady patches the status of a Deployment as the cache shows it.
+// makeReady patches the status of a Deployment as the cache shows it, or takes it
+// down if that is wished.
 func (m *simulated) makeReady(ctx context.Context, key types.NamespacedName) error {
 	d, err := m.lister(key.Namespace).Get(key.Name)
-	if err != nil || settled(d) {
+	down := m.simulator.isDown(m.name, key)
+	if err != nil || settled(d, down) {
 		return err
 	}
-	body, err := patch(d)
+	return m.write(ctx, d, down)
+}
+
+func (m *simulated) write(ctx context.Context, d *appsv1.Deployment, down bool) error {
+	body, err := patch(d, down)
 	if err != nil {
 		return err
 	}
+	key := types.NamespacedName{Namespace: d.Namespace, Name: d.Name}
 	_, err = m.clients.AppsV1().Deployments(key.Namespace).Patch(ctx, key.Name, types.MergePatchType, body, metav1.PatchOptions{}, "status")
 	if err != nil {
-		return fmt.Errorf("making Deployment %s on %s ready: %w", key, m.name, err)
+		return fmt.Errorf("writing the status of Deployment %s on %s: %w", key, m.name, err)
 	}
 	return nil
 }

@@ -36,9 +36,17 @@ type Simulator struct {
 
 	running sync.WaitGroup
 
-	mu   sync.Mutex
-	seen map[Sighting]time.Time
-	errs []error
+	mu       sync.Mutex
+	clusters map[string]*simulated
+	seen     map[Sighting]time.Time
+	down     map[deployment]bool
+	errs     []error
+}
+
+// deployment is one on one cluster.
+type deployment struct {
+	cluster string
+	key     types.NamespacedName
 }
 
 // Start takes care of a cluster until ctx ends, through an administrator's
@@ -61,6 +69,7 @@ func (s *Simulator) Start(ctx context.Context, cluster string, admin *rest.Confi
 	}); err != nil {
 		return fmt.Errorf("simulating %s: %w", cluster, err)
 	}
+	s.add(m)
 	factory.StartWithContext(ctx)
 	for range workers {
 		s.running.Go(func() { m.work(ctx) })
@@ -83,6 +92,38 @@ func (s *Simulator) Wait() []error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.errs
+}
+
+// Flip takes a Deployment down or makes it ready again, and keeps it so. It returns
+// when the cluster's API server has the status.
+func (s *Simulator) Flip(ctx context.Context, cluster string, key types.NamespacedName, down bool) error {
+	s.mu.Lock()
+	m := s.clusters[cluster]
+	if s.down == nil {
+		s.down = map[deployment]bool{}
+	}
+	s.down[deployment{cluster, key}] = down
+	s.mu.Unlock()
+	d, err := m.lister(key.Namespace).Get(key.Name)
+	if err != nil {
+		return fmt.Errorf("flipping Deployment %s on %s: %w", key, cluster, err)
+	}
+	return m.write(ctx, d, down)
+}
+
+func (s *Simulator) isDown(cluster string, key types.NamespacedName) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.down[deployment{cluster, key}]
+}
+
+func (s *Simulator) add(m *simulated) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.clusters == nil {
+		s.clusters = map[string]*simulated{}
+	}
+	s.clusters[m.name] = m
 }
 
 // Seen is when the simulator first saw a Deployment at a generation.

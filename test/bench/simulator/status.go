@@ -10,22 +10,37 @@ import (
 )
 
 // settled is true if the status says already what patch would make it say.
-func settled(d *appsv1.Deployment) bool {
-	want := ptr.Deref(d.Spec.Replicas, 1)
+func settled(d *appsv1.Deployment, down bool) bool {
+	want, up := pods(d, down)
 	s := d.Status
 	return s.ObservedGeneration == d.Generation &&
-		s.Replicas == want && s.UpdatedReplicas == want && s.ReadyReplicas == want && s.AvailableReplicas == want
+		s.Replicas == want && s.UpdatedReplicas == want && s.ReadyReplicas == up && s.AvailableReplicas == up
 }
 
-// patch is the merge patch that makes a Deployment ready as it is now.
-func patch(d *appsv1.Deployment) ([]byte, error) {
-	n := ptr.Deref(d.Spec.Replicas, 1)
-	b, err := json.Marshal(map[string]any{"status": appsv1.DeploymentStatus{
-		ObservedGeneration: d.Generation,
-		Replicas:           n, UpdatedReplicas: n, ReadyReplicas: n, AvailableReplicas: n,
-		Conditions: []appsv1.DeploymentCondition{
-			{Type: appsv1.DeploymentAvailable, Status: corev1.ConditionTrue, Reason: "MinimumReplicasAvailable"},
-			{Type: appsv1.DeploymentProgressing, Status: corev1.ConditionTrue, Reason: "NewReplicaSetAvailable"},
+// pods are how many a Deployment has, and how many of them are ready: all, or none
+// while it is down.
+func pods(d *appsv1.Deployment, down bool) (all, ready int32) {
+	all = ptr.Deref(d.Spec.Replicas, 1)
+	if down {
+		return all, 0
+	}
+	return all, all
+}
+
+// patch is the merge patch that makes a Deployment ready as it is now, or takes it
+// down.
+func patch(d *appsv1.Deployment, down bool) ([]byte, error) {
+	all, ready := pods(d, down)
+	available := appsv1.DeploymentCondition{Type: appsv1.DeploymentAvailable, Status: corev1.ConditionTrue, Reason: "MinimumReplicasAvailable"}
+	if down {
+		available.Status, available.Reason = corev1.ConditionFalse, "MinimumReplicasUnavailable"
+	}
+	// Zeros have to be said: a status leaves them out.
+	b, err := json.Marshal(map[string]any{"status": map[string]any{
+		"observedGeneration": d.Generation,
+		"replicas":           all, "updatedReplicas": all, "readyReplicas": ready, "availableReplicas": ready,
+		"conditions": []appsv1.DeploymentCondition{
+			available, {Type: appsv1.DeploymentProgressing, Status: corev1.ConditionTrue, Reason: "NewReplicaSetAvailable"},
 		},
 	}})
 	if err != nil {

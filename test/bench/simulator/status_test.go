@@ -31,18 +31,20 @@ func TestPatchSettles(t *testing.T) {
 		}, true},
 	} {
 		d := tt.deployment
-		if settled(&d) != tt.settled {
-			t.Errorf("%s: settled = %v", tt.reason, settled(&d))
+		if settled(&d, false) != tt.settled {
+			t.Errorf("%s: settled = %v", tt.reason, settled(&d, false))
 		}
-		body, err := patch(&d)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := json.Unmarshal(body, &d); err != nil {
-			t.Fatal(err)
-		}
-		if !settled(&d) {
-			t.Errorf("%s: the patch does not settle it: %s", tt.reason, body)
+		for _, down := range []bool{false, true, false} {
+			body, err := patch(&d, down)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := json.Unmarshal(body, &d); err != nil {
+				t.Fatal(err)
+			}
+			if !settled(&d, down) {
+				t.Errorf("%s: the patch does not settle it, down %v: %s", tt.reason, down, body)
+			}
 		}
 	}
 }
