@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/example/myapp-hub/pkg/flush"
 	"github.com/example/myapp-hub/test/bench/report"
@@ -34,6 +35,11 @@ type scenario struct {
 
 // scenarios are what the benchmark can do, in the order in which it is done.
 func scenarios(o options) []scenario {
+	return slices.Concat(pushed(o), aloneWithPush(o), pulled(o))
+}
+
+// pushed are those that the floor runs, too, on Push members.
+func pushed(o options) []scenario {
 	return []scenario{
 		{
 			name: "S1", mode: fleet.ModePush, apps: o.apps,
@@ -57,6 +63,12 @@ func scenarios(o options) []scenario {
 			step:  (*apps).create, generation: 1,
 			measures: measures(goals{keyMakespan: report.AtMost(1.3)}, pairMeasures()),
 		},
+	}
+}
+
+// aloneWithPush are the hub's alone, on Push members.
+func aloneWithPush(o options) []scenario {
+	return []scenario{
 		{
 			name: "S2", mode: fleet.ModePush, apps: o.crowd, lone: true,
 			title: func(w *world) string {
@@ -107,6 +119,12 @@ func scenarios(o options) []scenario {
 				keyMemberRSS: report.Below(1.5), keyMemberConns: report.Below(1), keyObjectRSS: objectGoal(o),
 			}, marginalMeasures()),
 		},
+	}
+}
+
+// pulled are those on Pull members.
+func pulled(o options) []scenario {
+	return []scenario{
 		{
 			name: "S7", mode: fleet.ModePull, apps: o.apps,
 			title: func(w *world) string {

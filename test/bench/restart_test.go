@@ -1,0 +1,24 @@
+package main
+
+import (
+	"testing"
+
+	"github.com/example/myapp-hub/test/fleet/fleet"
+)
+
+func TestBegins(t *testing.T) {
+	for _, tt := range []struct {
+		reason string
+		event  fleet.AuditEvent
+		want   bool
+	}{
+		{"a watch that lists first", fleet.AuditEvent{Verb: "watch", RequestURI: "/apis/apps/v1/deployments?sendInitialEvents=true&watch=true"}, true},
+		{"a list of a page", fleet.AuditEvent{Verb: "list", RequestURI: "/apis/apps/v1/deployments?limit=100"}, true},
+		{"a question how far the API server is", fleet.AuditEvent{Verb: "list", RequestURI: "/apis/example.com/v1/myapps?limit=1"}, false},
+		{"a read of one object", fleet.AuditEvent{Verb: "get", RequestURI: "/api/v1/namespaces/web"}, false},
+	} {
+		if begins(tt.event) != tt.want {
+			t.Errorf("%s: %+v", tt.reason, tt.event)
+		}
+	}
+}
