@@ -143,7 +143,7 @@ func restartMeasures() []report.Measure {
 	return []report.Measure{
 		{Key: keyWrites, Name: "writes but leases", Counted: true},
 		{Key: keyLists, Name: "LISTs and watches begun", Counted: true},
-		{Key: keyListsAllowed, Name: "  kinds × members + kinds of the hub", Counted: true},
+		{Key: keyListsAllowed, Name: "  kinds × members + selections of kinds on the hub", Counted: true},
 		{Key: keyListsShare, Name: "  the first by the second", Counted: true},
 		{Key: keyConverged, Name: "lease won → converged", Unit: "s"},
 		{Key: keyNewBefore, Name: "new app → Ready without a restart, p50", Unit: "s"},

@@ -111,37 +111,15 @@ func (w *world) converged(ctx context.Context, apps int) error {
 // restarted adds what the new process asked, and what it needed for that; the
 // newcomers have a namespace of their own.
 func (w *world) restarted(ctx context.Context, marks meter.Marks, newcomers string, run *report.Run) error {
-	type kind struct {
-		member   bool
-		resource string
-	}
-	kinds := map[kind]bool{}
-	begun := 0
-	counts, err := meter.Since(w.fleet.Clusters(), marks, func(e fleet.AuditEvent) bool {
-		return e.User == hubUser() && e.Namespace != newcomers
-	})
+	ofOld := func(e fleet.AuditEvent) bool { return e.User == hubUser() && e.Namespace != newcomers }
+	counts, err := meter.Since(w.fleet.Clusters(), marks, ofOld)
 	if err != nil {
 		return err
 	}
 	w.requests(counts, run)
-	for _, c := range w.fleet.Clusters() {
-		err := c.EachAudit(marks[c.Name()], func(e fleet.AuditEvent) {
-			if e.User == hubUser() && meter.Counted(e) && begins(e) {
-				kinds[kind{c != w.hub, e.Resource}] = true
-				begun++
-			}
-		})
-		if err != nil {
-			return err
-		}
-	}
-	allowed := 0
-	for k := range kinds {
-		if k.member {
-			allowed += len(w.members)
-		} else {
-			allowed++
-		}
+	begun, allowed, err := w.begun(marks, ofOld)
+	if err != nil {
+		return err
 	}
 	usage, err := meter.UsageOf(w.fleet.Hub().Pid())
 	if err != nil {
@@ -155,6 +133,39 @@ func (w *world) restarted(ctx context.Context, marks meter.Marks, newcomers stri
 	v[keyPeak], v[keyRSS] = float64(usage.PeakRSS)/megabyte, float64(usage.RSS)/megabyte
 	v[keyCPU], v[keyGoroutines] = usage.CPU.Seconds(), m.Sum("go_goroutines")
 	return err
+}
+
+// begun is how many lists and watches have begun, and how many are allowed: one of
+// each kind on each member, and one of each selection of a kind on the hub.
+func (w *world) begun(marks meter.Marks, match func(fleet.AuditEvent) bool) (begun, allowed int, err error) {
+	hubs, members := map[string]bool{}, map[string]bool{}
+	for _, c := range w.fleet.Clusters() {
+		err := c.EachAudit(marks[c.Name()], func(e fleet.AuditEvent) {
+			switch {
+			case !match(e) || !meter.Counted(e) || !begins(e):
+				return
+			case c == w.hub:
+				hubs[selection(e)] = true
+			default:
+				members[e.Resource] = true
+			}
+			begun++
+		})
+		if err != nil {
+			return 0, 0, err
+		}
+	}
+	return begun, len(members)*len(w.members) + len(hubs), nil
+}
+
+// selection is what a list or a watch is about, whichever of the two it is.
+func selection(e fleet.AuditEvent) string {
+	u, err := url.Parse(e.RequestURI)
+	if err != nil {
+		return e.RequestURI
+	}
+	q := u.Query()
+	return u.Path + "?" + q.Get("labelSelector") + "&" + q.Get("fieldSelector")
 }
 
 // begins is true for a list or a watch of a kind. A list of one asks how far an API

@@ -22,3 +22,19 @@ func TestBegins(t *testing.T) {
 		}
 	}
 }
+
+func TestSelection(t *testing.T) {
+	list := fleet.AuditEvent{RequestURI: "/api/v1/secrets?labelSelector=a%3Db&limit=100&resourceVersion=0"}
+	for _, tt := range []struct {
+		reason, uri string
+		same        bool
+	}{
+		{"the watch that follows the list", "/api/v1/secrets?labelSelector=a%3Db&watch=true&resourceVersion=7", true},
+		{"others of the kind", "/api/v1/secrets?labelSelector=c%3Dd&watch=true", false},
+		{"those of a namespace", "/api/v1/namespaces/web/secrets?labelSelector=a%3Db&watch=true", false},
+	} {
+		if (selection(fleet.AuditEvent{RequestURI: tt.uri}) == selection(list)) != tt.same {
+			t.Errorf("%s: %s", tt.reason, selection(fleet.AuditEvent{RequestURI: tt.uri}))
+		}
+	}
+}
