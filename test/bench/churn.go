@@ -21,6 +21,9 @@ import (
 const (
 	// flipsPerSecond is how often a Deployment goes down or comes back.
 	flipsPerSecond = 200
+	// turnsPerSecond is how often an app's Ready is made to turn: few enough that a
+	// turn has the machine for itself, and enough that no window ends meanwhile.
+	turnsPerSecond = 50
 	// prompt is how late a status may be beyond the window that it waits for, in
 	// seconds; Ready turning waits for none.
 	prompt = 0.15
@@ -45,6 +48,7 @@ func churn(ctx context.Context, a *apps, run *report.Run) error {
 		return err
 	}
 	s.forget()
+	w.simulator.Lags()
 	before, err := w.begin(w.fleet.Hub().Pid())
 	if err != nil {
 		return err
@@ -64,7 +68,7 @@ func churn(ctx context.Context, a *apps, run *report.Run) error {
 	if err := a.calm(ctx, s, churned); err != nil {
 		return err
 	}
-	stale := s.stale()
+	stale, lags := s.stale(), w.simulator.Lags()
 	again, err := a.turn(ctx, s, lever, false)
 	if err != nil {
 		return err
@@ -72,6 +76,7 @@ func churn(ctx context.Context, a *apps, run *report.Run) error {
 	v[keyFlips] = float64(flips) / during.Seconds()
 	v[keyPatches], v[keyPatchesAllowed] = float64(patches), float64(allowed(during))
 	v[keyStale50], v[keyStale99] = report.Quantile(stale, 0.5), report.Quantile(stale, 0.99)
+	v[keyLag99] = report.Quantile(lags, 0.99)
 	v[keyTurned50] = report.Quantile(append(shown, again...), 0.5)
 	v[keyTurned99] = report.Quantile(append(shown, again...), 0.99)
 	v[keyPatchesShare] = v[keyPatches] / v[keyPatchesAllowed]
@@ -138,10 +143,9 @@ func (a *apps) flip(ctx context.Context, s *staleness, members []member) (int, e
 	return flips, group.Wait()
 }
 
-// turn takes all apps down on one member, or makes them ready there, at the pace of
-// the churn, and says how many seconds each took to show it in its Ready.
+// turn takes all apps down on one member, or makes them ready there, and says how many seconds each took to show it in its Ready.
 func (a *apps) turn(ctx context.Context, s *staleness, on member, down bool) ([]float64, error) {
-	ticker := time.NewTicker(time.Second / flipsPerSecond)
+	ticker := time.NewTicker(time.Second / turnsPerSecond)
 	defer ticker.Stop()
 	turned := make([]time.Time, a.n)
 	group, grouped := errgroup.WithContext(ctx)

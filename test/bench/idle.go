@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"time"
 
 	"github.com/example/myapp-hub/test/bench/meter"
 	"github.com/example/myapp-hub/test/bench/report"
@@ -28,7 +29,7 @@ func idle(ctx context.Context, a *apps, run *report.Run) (counts meter.Counts, e
 	if counts, err = w.end(ctx, before, a.contender, run); err != nil {
 		return nil, err
 	}
-	v, seconds := run.Values, w.idle.Seconds()
+	v, seconds := run.Values, time.Since(before.at).Seconds()
 	ofHub := func(match func(meter.Request) bool) float64 {
 		return counted(counts, func(r meter.Request) bool { return r.User == hubUser() && match(r) })
 	}

@@ -55,6 +55,7 @@ const (
 	keyPatchesShare   = "patchesPerAppShare"
 	keyStale50        = "staleP50"
 	keyStale99        = "staleP99"
+	keyLag99          = "lagP99"
 	keyTurned50       = "readyTurnedP50"
 	keyTurned99       = "readyTurnedP99"
 
@@ -123,7 +124,7 @@ func idleMeasures() []report.Measure {
 		{Key: keyWrites, Name: "writes but leases", Counted: true},
 		{Key: keyHubRate, Name: "requests to the hub's API server, per second", Counted: true},
 		{Key: keyMemberRate, Name: "requests to members, per second and member", Counted: true},
-		{Key: keyCPUShare, Name: "CPU of the hub, of one core", Unit: "%"},
+		{Key: keyCPUShare, Name: "CPU of the hub, of one core (the goal is for 1,000 apps × 100 members)", Unit: "%"},
 		{Key: keyRSS, Name: "RSS of the hub", Unit: "MiB"},
 		{Key: keyConns, Name: "TCP connections per member", Counted: true},
 		{Key: keyGoroutines, Name: "goroutines", Counted: true},
@@ -183,6 +184,7 @@ func churnMeasures() []report.Measure {
 		{Key: keyReads, Name: "reads on members", Counted: true},
 		{Key: keyStale50, Name: "a flip → shown or undone, p50", Unit: "s"},
 		{Key: keyStale99, Name: "a flip → shown or undone, p99", Unit: "s"},
+		{Key: keyLag99, Name: "  of that the member itself, p99", Unit: "s"},
 		{Key: keyTurned50, Name: "a flip of Ready → shown, p50", Unit: "s"},
 		{Key: keyTurned99, Name: "a flip of Ready → shown, p99", Unit: "s"},
 		{Key: keyCPUShare, Name: "CPU of the hub, of one core", Unit: "%"},

@@ -42,7 +42,7 @@ type options struct {
 	strict        bool
 	out           string
 	apps, members int
-	crowd         int
+	crowd, few    int
 	further       int
 	idle, churn   time.Duration
 }
@@ -80,10 +80,11 @@ func parse(args []string) (o options, err error) {
 	full := set.Bool("full", false, fmt.Sprintf("at least %d pairs of runs and %d of the hub alone, and long times", fullRuns, fullRepeats))
 	set.BoolVar(&o.strict, "strict", false, "end with 3 if a goal is missed")
 	set.StringVar(&o.out, "out", "", "directory of the results; default: .bench/TIME")
-	set.IntVar(&o.apps, "apps", 100, "apps of S1, S3, S4, S6 and S7")
+	set.IntVar(&o.apps, "apps", 100, "apps of S1, S3 and S4")
 	set.IntVar(&o.members, "members", 10, "members, each an API server")
 	set.DurationVar(&o.idle, "idle", 30*time.Second, "time in which nothing happens (S2, S7-idle)")
 	set.IntVar(&o.crowd, "crowd", 100, "apps of S2, S5 and margin")
+	set.IntVar(&o.few, "few", 30, "apps of S6 and S7")
 	set.DurationVar(&o.churn, "churn", 20*time.Second, "how long readiness flips (S6)")
 	set.IntVar(&o.further, "further", 30, "empty members that are added to see what one costs (margin)")
 	if err := set.Parse(args); err != nil {
@@ -91,7 +92,7 @@ func parse(args []string) (o options, err error) {
 	}
 	if *full {
 		o.runs, o.repeats = max(o.runs, fullRuns), max(o.repeats, fullRepeats)
-		o.crowd = max(o.crowd, fullCrowd)
+		o.crowd, o.few = max(o.crowd, fullCrowd), max(o.few, o.apps)
 		o.idle, o.churn = max(o.idle, fullIdle), max(o.churn, fullChurn)
 	}
 	if *only != "" {
@@ -102,8 +103,8 @@ func parse(args []string) (o options, err error) {
 			err = fmt.Errorf("there is no scenario %s, but %s", name, strings.Join(names(), ", "))
 		}
 	}
-	if min(o.runs, o.repeats, o.further, o.apps, o.crowd, o.members) < 1 {
-		err = fmt.Errorf("-runs, -repeats, -further, -apps, -crowd and -members are at least 1")
+	if min(o.runs, o.repeats, o.further, o.apps, o.crowd, o.few, o.members) < 1 {
+		err = fmt.Errorf("-runs, -repeats, -further, -apps, -crowd, -few and -members are at least 1")
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)

@@ -99,9 +99,9 @@ func aloneWithPush(o options) []scenario {
 			}, restartMeasures()),
 		},
 		{
-			name: "S6", mode: fleet.ModePush, apps: o.apps,
+			name: "S6", mode: fleet.ModePush, apps: o.few,
 			title: func(w *world) string {
-				return fmt.Sprintf("%d flips of readiness per second for %s, %d apps × %d members", flipsPerSecond, w.churn, w.apps, len(w.members))
+				return fmt.Sprintf("%d flips of readiness per second for %s, %d apps × %d members", flipsPerSecond, w.churn, w.few, len(w.members))
 			},
 			alone: churn,
 			measures: measures(goals{
@@ -126,9 +126,9 @@ func aloneWithPush(o options) []scenario {
 func pulled(o options) []scenario {
 	return []scenario{
 		{
-			name: "S7", mode: fleet.ModePull, apps: o.apps,
+			name: "S7", mode: fleet.ModePull, apps: o.few,
 			title: func(w *world) string {
-				return fmt.Sprintf("%d apps × %d members × %d objects, Pull, created at once", w.apps, len(w.members), objectsPerApp)
+				return fmt.Sprintf("%d apps × %d members × %d objects, Pull, created at once", w.few, len(w.members), objectsPerApp)
 			},
 			step: (*apps).create, generation: 1,
 			measures: measures(goals{
@@ -137,7 +137,7 @@ func pulled(o options) []scenario {
 			}, pairMeasures(), pullMeasures()),
 		},
 		{
-			name: "S7-idle", mode: fleet.ModePull, apps: o.apps,
+			name: "S7-idle", mode: fleet.ModePull, apps: o.few,
 			title: func(w *world) string {
 				return fmt.Sprintf("the apps of S7, and nothing happens for %s", w.idle)
 			},

@@ -30,8 +30,12 @@ func (m *simulated) look(object any) {
 		return
 	}
 	key := types.NamespacedName{Namespace: d.Namespace, Name: d.Name}
-	m.simulator.saw(Sighting{Cluster: m.name, Deployment: key, Generation: d.Generation}, time.Now())
-	if !settled(d, m.simulator.isDown(m.name, key)) && d.DeletionTimestamp == nil {
+	now := time.Now()
+	m.simulator.saw(Sighting{Cluster: m.name, Deployment: key, Generation: d.Generation}, now)
+	switch {
+	case settled(d, m.simulator.isDown(m.name, key)):
+		m.simulator.shown(m.name, key, now)
+	case d.DeletionTimestamp == nil:
 		m.queue.Add(key)
 	}
 }

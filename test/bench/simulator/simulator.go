@@ -40,6 +40,8 @@ type Simulator struct {
 	clusters map[string]*simulated
 	seen     map[Sighting]time.Time
 	down     map[deployment]bool
+	flipped  map[deployment]time.Time // when a flip was sent that no watch has shown yet
+	lags     []float64
 	errs     []error
 }
 
@@ -100,15 +102,36 @@ func (s *Simulator) Flip(ctx context.Context, cluster string, key types.Namespac
 	s.mu.Lock()
 	m := s.clusters[cluster]
 	if s.down == nil {
-		s.down = map[deployment]bool{}
+		s.down, s.flipped = map[deployment]bool{}, map[deployment]time.Time{}
 	}
-	s.down[deployment{cluster, key}] = down
+	s.down[deployment{cluster, key}], s.flipped[deployment{cluster, key}] = down, time.Now()
 	s.mu.Unlock()
 	d, err := m.lister(key.Namespace).Get(key.Name)
 	if err != nil {
 		return fmt.Errorf("flipping Deployment %s on %s: %w", key, cluster, err)
 	}
 	return m.write(ctx, d, down)
+}
+
+// Lags are how many seconds each flip since the last call took, from when it was
+// sent until a watch of the simulator showed it: what the cluster itself takes.
+func (s *Simulator) Lags() []float64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	lags := s.lags
+	s.lags = nil
+	return lags
+}
+
+// shown is told of a Deployment whose status is as it is to be.
+func (s *Simulator) shown(cluster string, key types.NamespacedName, now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	at := deployment{cluster, key}
+	if sent, ok := s.flipped[at]; ok {
+		s.lags = append(s.lags, now.Sub(sent).Seconds())
+		delete(s.flipped, at)
+	}
 }
 
 func (s *Simulator) isDown(cluster string, key types.NamespacedName) bool {
