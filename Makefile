@@ -117,7 +117,7 @@ bench: control-plane ## Measure the hub against a bare loop on real API servers;
 	go run ./test/bench $(ARGS)
 
 .PHONY: bench-full
-bench-full: control-plane ## The same with more runs.
+bench-full: control-plane ## The same with more runs, more apps and longer times.
 	go run ./test/bench -full $(ARGS)
 
 .PHONY: bench-core
