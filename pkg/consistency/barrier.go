@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -12,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/util/workqueue"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/source"
 )
 
 const (
@@ -23,38 +25,66 @@ const (
 // errBehind says that the cache has not reached the live list.
 var errBehind = errors.New("the cache is behind the API server")
 
-// Barrier is a controller source without events that is synced when the cache
-// has reached what a consistent live list of a kind showed. A controller with a
-// Barrier among its sources starts no worker before that, so a new leader never
-// acts on what an earlier leader has already changed.
-type Barrier[request comparable] struct {
+// Barrier tells when the cache has reached what a consistent live list of a kind
+// showed. A controller with the barrier among its sources starts no worker before
+// that, so a new leader never acts on what an earlier leader has already changed.
+type Barrier struct {
 	// Kind is the kind whose objects are compared.
 	Kind schema.GroupVersionKind
 	// New makes an empty object of the kind, as the cache holds it.
 	New func() client.Object
 	// Live reads the API server, Cached the cache.
 	Live, Cached client.Reader
+
+	// turn lets one look at a time, the others wait for what it finds.
+	turn    chan struct{}
+	once    sync.Once
+	reached bool
+}
+
+// Source is the barrier as a controller's source, without events. What one
+// controller has waited for another need not list again.
+func Source[request comparable](b *Barrier) source.TypedSyncingSource[request] {
+	return barrierSource[request]{b}
+}
+
+type barrierSource[request comparable] struct{ *Barrier }
+
+// Start implements source.TypedSource; there is nothing to start.
+func (barrierSource[request]) Start(context.Context, workqueue.TypedRateLimitingInterface[request]) error {
+	return nil
 }
 
 // String names the source in logs.
-func (b *Barrier[request]) String() string { return "barrier: " + b.Kind.Kind }
-
-// Start implements source.TypedSource; there is nothing to start.
-func (b *Barrier[request]) Start(context.Context, workqueue.TypedRateLimitingInterface[request]) error {
-	return nil
-}
+func (b *Barrier) String() string { return "barrier: " + b.Kind.Kind }
 
 // WaitForSync lists the kind live, metadata only, and waits until the cache has
 // every object of the list at its version or a later one. It lists again when
 // that takes long: an object of the list may have been deleted since.
-func (b *Barrier[request]) WaitForSync(ctx context.Context) error {
+func (b *Barrier) WaitForSync(ctx context.Context) error {
+	b.once.Do(func() { b.turn = make(chan struct{}, 1) })
+	select {
+	case b.turn <- struct{}{}:
+		defer func() { <-b.turn }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	if b.reached {
+		return nil
+	}
+	err := b.wait(ctx)
+	b.reached = err == nil
+	return err
+}
+
+func (b *Barrier) wait(ctx context.Context) error {
 	for {
 		want, err := b.list(ctx)
 		if err != nil {
 			return err
 		}
 		err = wait.PollUntilContextTimeout(ctx, barrierPoll, barrierRelist, true, func(ctx context.Context) (bool, error) {
-			err := b.reached(ctx, want)
+			err := b.behind(ctx, want)
 			if errors.Is(err, errBehind) {
 				return false, nil
 			}
@@ -66,7 +96,7 @@ func (b *Barrier[request]) WaitForSync(ctx context.Context) error {
 	}
 }
 
-func (b *Barrier[request]) list(ctx context.Context) ([]metav1.PartialObjectMetadata, error) {
+func (b *Barrier) list(ctx context.Context) ([]metav1.PartialObjectMetadata, error) {
 	var all []metav1.PartialObjectMetadata
 	var page metav1.PartialObjectMetadataList
 	for {
@@ -82,10 +112,11 @@ func (b *Barrier[request]) list(ctx context.Context) ([]metav1.PartialObjectMeta
 	}
 }
 
-func (b *Barrier[request]) reached(ctx context.Context, want []metav1.PartialObjectMetadata) error {
+// behind is errBehind until the cache has all of the list.
+func (b *Barrier) behind(ctx context.Context, want []metav1.PartialObjectMetadata) error {
 	for i := range want {
 		cached := b.New()
-		if err := b.Cached.Get(ctx, client.ObjectKeyFromObject(&want[i]), cached); err != nil {
+		if err := b.Cached.Get(ctx, client.ObjectKeyFromObject(&want[i]), cached, client.UnsafeDisableDeepCopy); err != nil {
 			if client.IgnoreNotFound(err) == nil {
 				return errBehind
 			}

@@ -114,8 +114,9 @@ func setup(ctx context.Context, mgr mcmanager.Manager, provider *members.Provide
 	if err := guard.SetupWithManager(local); err != nil {
 		return err
 	}
+	current := barrier(local)
 	decisions := &app.Reconciler{Client: local.GetClient(), Live: local.GetAPIReader(), Reports: reports, Guard: guard, Clock: clock.RealClock{}}
-	if err := app.Setup(local, decisions, reports.OnChange, barrier[reconcile.Request](local), restore.Loaded[reconcile.Request](guard)); err != nil {
+	if err := app.Setup(local, decisions, reports.OnChange, consistency.Source[reconcile.Request](current), restore.Loaded[reconcile.Request](guard)); err != nil {
 		return err
 	}
 	secrets, err := propagated(local)
@@ -123,7 +124,7 @@ func setup(ctx context.Context, mgr mcmanager.Manager, provider *members.Provide
 		return err
 	}
 	deliveries := &delivery.Reconciler{Hub: local.GetClient(), Live: local.GetAPIReader(), Secrets: secrets, HubID: id, Reports: reports, Guard: guard}
-	if err := delivery.Setup(mgr, deliveries, barrier[mcreconcile.Request](local), restore.Loaded[mcreconcile.Request](guard)); err != nil {
+	if err := delivery.Setup(mgr, deliveries, consistency.Source[mcreconcile.Request](current), restore.Loaded[mcreconcile.Request](guard)); err != nil {
 		return err
 	}
 	return addChecks(local)
@@ -206,8 +207,8 @@ func withoutManifests(object any) (any, error) {
 	return object, nil
 }
 
-func barrier[request comparable](mgr manager.Manager) *consistency.Barrier[request] {
-	return &consistency.Barrier[request]{
+func barrier(mgr manager.Manager) *consistency.Barrier {
+	return &consistency.Barrier{
 		Kind:   v1.GroupVersion.WithKind("MyApp"),
 		New:    func() client.Object { return &v1.MyApp{} },
 		Live:   mgr.GetAPIReader(),

@@ -159,7 +159,7 @@ func TestBarrierWaitsForTheCache(t *testing.T) {
 		t.Fatal(err)
 	}
 	reader := &lagging{Client: cl.GetClient(), frozen: stale}
-	b := &consistency.Barrier[reconcile.Request]{
+	b := &consistency.Barrier{
 		Kind: v1.GroupVersion.WithKind("MyApp"), New: func() client.Object { return &v1.MyApp{} },
 		Live: cl.GetAPIReader(), Cached: reader,
 	}

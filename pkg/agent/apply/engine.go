@@ -66,6 +66,8 @@ type Config struct {
 	// Held is asked before each write; nothing is written while it is true, for the
 	// reason that the message gives. It must answer at once. Nil is never.
 	Held func() (message string, held bool)
+	// Covered is shared by the engines of many members. Nil: the engine has its own.
+	Covered *Covered
 	// Unanswered remembers requests that got no answer, longer than the Engine
 	// lives.
 	Unanswered *Unanswered
@@ -94,7 +96,7 @@ func New(c Config) *Engine {
 	e := &Engine{
 		member: c.Member, namespace: c.Namespace, cache: c.Cache, metadata: c.Metadata, dynamic: c.Dynamic, mapper: c.Mapper, discover: c.Discover,
 		onChange: c.OnChange, onSync: c.OnSync, held: c.Held, unanswered: c.Unanswered,
-		memory: newMemory(),
+		memory: newMemory(c.Covered),
 	}
 	e.watches.kinds = map[kindKey]kindWatch{}
 	return e

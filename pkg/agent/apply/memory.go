@@ -25,6 +25,8 @@ const writtenTTL = 10 * time.Second
 // pass without it does the same with more of them. What only memory speaks for is
 // marked in the ChangeSet and looked at again.
 type memory struct {
+	covered *Covered
+
 	mu sync.Mutex
 	// written are our last writes, as long as the cache may not show them yet.
 	written map[objectKey]write
@@ -65,9 +67,13 @@ type baseline struct {
 	lost map[string]struct{}
 }
 
-// baselineOf is the baseline of an apply that was answered with the tree.
-func baselineOf(applied manifest.Manifest, sent []byte, tree string) baseline {
+// baselineOf is the baseline of an apply that was answered with the tree. What was
+// sent is the manifest, or a part of it.
+func (m *memory) baselineOf(applied manifest.Manifest, sent []byte, tree string) baseline {
 	b := baseline{hash: applied.Hash}
+	if m.covered.has(clean{applied.Hash, unique.Make(tree)}) {
+		return b
+	}
 	paths, err := fields.Lost(sent, tree)
 	if err != nil {
 		return b
@@ -96,8 +102,12 @@ type write struct {
 	at     time.Time
 }
 
-func newMemory() *memory {
+func newMemory(covered *Covered) *memory {
+	if covered == nil {
+		covered = &Covered{}
+	}
 	return &memory{
+		covered:  covered,
 		written:  map[objectKey]write{},
 		foreign:  map[objectKey]struct{}{},
 		clean:    map[objectKey]clean{},
@@ -116,7 +126,7 @@ func newMemory() *memory {
 // manifest without the fields that were left to others: those the cluster keeps.
 func (m *memory) wrote(applied manifest.Manifest, sent []byte, object *metav1.PartialObjectMetadata) {
 	key, tree := keyOf(applied), fields.Ours(object.ManagedFields, v1.FieldManager)
-	kept := baselineOf(applied, sent, tree)
+	kept := m.baselineOf(applied, sent, tree)
 	annotations := stampsOf(object.Annotations)
 	annotations[annotationFields] = tree
 	m.mu.Lock()
@@ -148,18 +158,6 @@ func (m *memory) isLastWrite(key objectKey, o metav1.Object) bool {
 	defer m.mu.Unlock()
 	w, ok := m.written[key]
 	return ok && w.object.UID == o.GetUID() && w.object.ResourceVersion == o.GetResourceVersion()
-}
-
-// wroteAll says that the last write sent all of the manifest. If nothing of it was
-// lost on the way, the object that comes back need not be compared.
-func (m *memory) wroteAll(applied manifest.Manifest) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	key := keyOf(applied)
-	w, ok := m.written[key]
-	if b := m.baseline[key]; ok && b.hash == applied.Hash && len(b.lost) == 0 {
-		m.clean[key] = clean{hash: applied.Hash, tree: unique.Make(w.object.Annotations[annotationFields])}
-	}
 }
 
 // newer is our last write of an object if the cached state, nil if the cache
@@ -230,40 +228,6 @@ func (m *memory) drop(key objectKey) {
 	delete(m.taking, key)
 	delete(m.compared, key)
 	delete(m.foreign, key)
-}
-
-// isClean is true when the object was found to have all fields of the manifest.
-func (m *memory) isClean(applied manifest.Manifest, tree string) bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	c, ok := m.clean[keyOf(applied)]
-	return ok && c.hash == applied.Hash && c.tree.Value() == tree
-}
-
-// atRest is true when the object had all fields of the manifest as it is cached, is
-// of a kind that is recorded, and nothing else is remembered of it.
-func (m *memory) atRest(applied *manifest.Manifest, cached *metav1.ObjectMeta) bool {
-	key := keyOf(*applied)
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if c, ok := m.clean[key]; !ok || c.hash != applied.Hash || c.tree.Value() != cached.Annotations[annotationFields] {
-		return false
-	}
-	if w, ok := m.written[key]; ok && w.object.ResourceVersion != cached.ResourceVersion {
-		return false
-	}
-	delete(m.written, key)
-	if _, ok := m.recorded[key.kind]; !ok && !isBase(applied.GVK) {
-		return false
-	}
-	_, fought := m.fights[key]
-	return !fought && m.taking[key] == nil
-}
-
-func (m *memory) setClean(applied manifest.Manifest, tree string) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.clean[keyOf(applied)] = clean{hash: applied.Hash, tree: unique.Make(tree)}
 }
 
 // neverHad is true for a field that the object lacked right after the manifest

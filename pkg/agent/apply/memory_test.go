@@ -41,7 +41,7 @@ func TestMemoryOfWrites(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				m := newMemory()
+				m := newMemory(nil)
 				m.wrote(applied, applied.Raw, &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{
 					UID: "u", ResourceVersion: "100", Annotations: map[string]string{v1.AnnotationContentHash: "h", "secret": "x"},
 				}})
@@ -65,7 +65,7 @@ func TestMemoryOfWrites(t *testing.T) {
 }
 
 func TestMemoryOfFacts(t *testing.T) {
-	m := newMemory()
+	m := newMemory(nil)
 	key := objectKey{deploymentGVK.GroupKind(), types.NamespacedName{Name: "web"}}
 	other := objectKey{deploymentGVK.GroupKind(), types.NamespacedName{Name: "api"}}
 	for _, known := range []bool{false, true, true, false} {
@@ -124,7 +124,7 @@ func TestSlim(t *testing.T) {
 // TestMemoryIsBounded: what an app has no more is forgotten, with or without a
 // removal that finds it, and so is the app.
 func TestMemoryIsBounded(t *testing.T) {
-	m := newMemory()
+	m := newMemory(nil)
 	service, deployment := made(t, "Service", "web", "1"), made(t, "Deployment", "web", "1")
 	other := made(t, "Deployment", "api", "1")
 	learn := func(app types.UID, manifests ...manifest.Manifest) {
@@ -165,7 +165,7 @@ func TestMemoryIsBounded(t *testing.T) {
 
 // Two things that differ are compared less and less often, until one changes.
 func TestComparisonsBackOff(t *testing.T) {
-	m, applied, now := newMemory(), made(t, "Deployment", "web", "1"), time.Now()
+	m, applied, now := newMemory(nil), made(t, "Deployment", "web", "1"), time.Now()
 	var waits []time.Duration
 	for range 7 {
 		m.setCompared(applied, "7", []string{"/spec/x"}, now)

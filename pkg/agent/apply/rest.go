@@ -1,6 +1,10 @@
 package apply
 
 import (
+	"unique"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	v1 "github.com/example/myapp-hub/api/v1"
 	"github.com/example/myapp-hub/pkg/manifest"
 )
@@ -34,4 +38,62 @@ func unchanged(manifests []manifest.Manifest) []Change {
 		changes = append(changes, Change{Object: manifests[i].String(), Action: Unchanged})
 	}
 	return changes
+}
+
+// wroteAll says that the last write sent all of the manifest. If nothing of it was
+// lost on the way, the object that comes back need not be compared.
+func (m *memory) wroteAll(applied manifest.Manifest) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	key := keyOf(applied)
+	w, ok := m.written[key]
+	if b := m.baseline[key]; ok && b.hash == applied.Hash && len(b.lost) == 0 {
+		m.clean[key] = clean{hash: applied.Hash, tree: unique.Make(w.object.Annotations[annotationFields])}
+		m.covered.add(m.clean[key])
+	}
+}
+
+// isClean is true when the object was found to have all fields of the manifest, or
+// one of the same content and fields was.
+func (m *memory) isClean(applied manifest.Manifest, tree string) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	key := keyOf(applied)
+	if c, ok := m.clean[key]; ok && c.hash == applied.Hash && c.tree.Value() == tree {
+		return true
+	}
+	pair := clean{hash: applied.Hash, tree: unique.Make(tree)}
+	if !m.covered.has(pair) {
+		return false
+	}
+	m.clean[key] = pair
+	return true
+}
+
+// atRest is true when the object had all fields of the manifest as it is cached, is
+// of a kind that is recorded, and nothing else is remembered of it.
+func (m *memory) atRest(applied *manifest.Manifest, cached *metav1.ObjectMeta) bool {
+	key := keyOf(*applied)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if c, ok := m.clean[key]; !ok || c.hash != applied.Hash || c.tree.Value() != cached.Annotations[annotationFields] {
+		return false
+	}
+	if w, ok := m.written[key]; ok && w.object.ResourceVersion != cached.ResourceVersion {
+		return false
+	}
+	delete(m.written, key)
+	if _, ok := m.recorded[key.kind]; !ok && !isBase(applied.GVK) {
+		return false
+	}
+	_, fought := m.fights[key]
+	return !fought && m.taking[key] == nil
+}
+
+func (m *memory) setClean(applied manifest.Manifest, tree string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	pair := clean{hash: applied.Hash, tree: unique.Make(tree)}
+	m.clean[keyOf(applied)] = pair
+	m.covered.add(pair)
 }

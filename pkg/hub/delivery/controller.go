@@ -124,15 +124,17 @@ func (c *Controller) serve(ctx context.Context, member string, session Session) 
 		Member: member, Namespace: session.Namespace(), Cache: session.GetCache(), Metadata: session.Metadata(), Dynamic: session.Dynamic(), Mapper: session.GetRESTMapper(),
 		Discover: func() (meta.RESTMapper, error) { return apply.NewMapper(session.GetConfig(), session.GetHTTPClient()) },
 		OnChange: func(app apply.App, initial bool) {
+			req := request(member, app.NamespacedName)
 			if initial {
-				later(c.queue, request(member, app.NamespacedName))
-			} else {
-				c.queue.Add(request(member, app.NamespacedName))
+				later(c.queue, req)
+				return
 			}
+			c.reconciler.gates.hear(req)
+			c.queue.Add(req)
 		},
 		OnSync:     func() { c.enqueuePlaced(ctx, member, c.queue) },
-		Unanswered: &c.reconciler.unanswered,
-		Held:       c.reconciler.Guard.Held,
+		Unanswered: &c.reconciler.unanswered, Covered: &c.reconciler.covered,
+		Held: c.reconciler.Guard.Held,
 	})
 	slow := time.AfterFunc(unreadableAfter, func() { c.explainUnreadable(member) })
 	err := engine.Start(logf.IntoContext(ctx, log))

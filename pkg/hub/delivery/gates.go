@@ -1,7 +1,6 @@
 package delivery
 
 import (
-	"container/list"
 	"sync"
 	"sync/atomic"
 
@@ -35,8 +34,25 @@ type gate struct {
 	// note says why a connected member cannot be worked on for so long.
 	note string
 	busy int
-	// parked are in the order in which they came.
-	parked fifo
+	// parked are in the order in which they came; before them go those that the member
+	// has said something about: they seldom cost a request, and an app gets Ready by
+	// them.
+	spoken, parked fifo
+	// heard are requests that the member has said something about since they were let
+	// in last.
+	heard map[mcreconcile.Request]struct{}
+}
+
+func (g *gate) waiting() int { return g.spoken.len() + g.parked.len() }
+
+// park puts a request where it belongs.
+func (g *gate) park(req mcreconcile.Request) {
+	if _, heard := g.heard[req]; heard {
+		g.parked.drop(req)
+		g.spoken.add(req)
+	} else if !g.spoken.has(req) {
+		g.parked.add(req)
+	}
 }
 
 func newGates() *gates { return &gates{members: map[string]*gate{}} }
@@ -55,11 +71,24 @@ func (g *gates) enter(req mcreconcile.Request) (l *link, note string) {
 	defer g.mu.Unlock()
 	gate := g.at(string(req.ClusterName))
 	if gate.link == nil || gate.busy >= slotsPerMember {
-		gate.parked.add(req)
+		gate.park(req)
 		return nil, gate.note
 	}
+	delete(gate.heard, req)
 	gate.busy++
 	return gate.link, ""
+}
+
+// hear notes that the member has said something about a request, which is about to
+// enter.
+func (g *gates) hear(req mcreconcile.Request) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	gate := g.at(string(req.ClusterName))
+	if gate.heard == nil {
+		gate.heard = map[mcreconcile.Request]struct{}{}
+	}
+	gate.heard[req] = struct{}{}
 }
 
 // explain notes why a member cannot be worked on, and returns the requests that
@@ -69,7 +98,7 @@ func (g *gates) explain(member, note string) []mcreconcile.Request {
 	defer g.mu.Unlock()
 	gate := g.at(member)
 	gate.note = note
-	return gate.parked.all()
+	return append(gate.spoken.all(), gate.parked.all()...)
 }
 
 // leave gives the slot back and returns a parked request that may now be tried.
@@ -87,6 +116,9 @@ func (g *gate) next() (mcreconcile.Request, bool) {
 	if g.link == nil || g.busy >= slotsPerMember {
 		return mcreconcile.Request{}, false
 	}
+	if req, ok := g.spoken.next(); ok {
+		return req, true
+	}
 	return g.parked.next()
 }
 
@@ -96,8 +128,8 @@ func (g *gates) open(member string, l *link) []mcreconcile.Request {
 	defer g.mu.Unlock()
 	gate := g.at(member)
 	gate.link, gate.note = l, ""
-	parked := gate.parked.all()
-	gate.parked = fifo{}
+	parked := append(gate.spoken.all(), gate.parked.all()...)
+	gate.spoken, gate.parked = fifo{}, fifo{}
 	return parked
 }
 
@@ -124,7 +156,9 @@ func (g *gates) drop(req mcreconcile.Request) (mcreconcile.Request, bool) {
 	if gate == nil {
 		return mcreconcile.Request{}, false
 	}
+	gate.spoken.drop(req)
 	gate.parked.drop(req)
+	delete(gate.heard, req)
 	defer g.forgetIdle(string(req.ClusterName))
 	return gate.next()
 }
@@ -135,61 +169,14 @@ func (g *gates) parked() int {
 	defer g.mu.Unlock()
 	n := 0
 	for _, gate := range g.members {
-		n += gate.parked.len()
+		n += gate.waiting()
 	}
 	return n
 }
 
 // forgetIdle drops the entry of a member that holds nothing. The lock is held.
 func (g *gates) forgetIdle(member string) {
-	if gate := g.members[member]; gate.link == nil && gate.note == "" && gate.busy == 0 && gate.parked.len() == 0 {
+	if gate := g.members[member]; gate.link == nil && gate.note == "" && gate.busy == 0 && gate.waiting() == 0 && len(gate.heard) == 0 {
 		delete(g.members, member)
 	}
-}
-
-// fifo are requests in the order in which they came, each once. The zero value is
-// empty.
-type fifo struct {
-	order list.List
-	at    map[mcreconcile.Request]*list.Element
-}
-
-func (f *fifo) len() int { return f.order.Len() }
-
-func (f *fifo) add(req mcreconcile.Request) {
-	if _, ok := f.at[req]; ok {
-		return
-	}
-	if f.at == nil {
-		f.at = map[mcreconcile.Request]*list.Element{}
-	}
-	f.at[req] = f.order.PushBack(req)
-}
-
-func (f *fifo) drop(req mcreconcile.Request) {
-	if element, ok := f.at[req]; ok {
-		f.order.Remove(element)
-		delete(f.at, req)
-	}
-}
-
-// next takes the first.
-func (f *fifo) next() (mcreconcile.Request, bool) {
-	first := f.order.Front()
-	if first == nil {
-		return mcreconcile.Request{}, false
-	}
-	req, ok := f.order.Remove(first).(mcreconcile.Request)
-	delete(f.at, req)
-	return req, ok
-}
-
-func (f *fifo) all() []mcreconcile.Request {
-	all := make([]mcreconcile.Request, 0, f.order.Len())
-	for e := f.order.Front(); e != nil; e = e.Next() {
-		if req, ok := e.Value.(mcreconcile.Request); ok {
-			all = append(all, req)
-		}
-	}
-	return all
 }

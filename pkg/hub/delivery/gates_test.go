@@ -292,6 +292,36 @@ func TestGateExplainsItself(t *testing.T) {
 	}
 }
 
+// What the member has said something about goes first.
+func TestHeardGoesFirst(t *testing.T) {
+	g := newGates()
+	g.open("eu", &link{})
+	for i := range slotsPerMember + 3 {
+		g.enter(req("eu", i))
+	}
+	last := req("eu", slotsPerMember+2)
+	g.hear(last)
+	if l, _ := g.enter(last); l != nil {
+		t.Fatal("it got a slot that is taken")
+	}
+	if got, ok := g.leave("eu"); !ok || got != last {
+		t.Errorf("next is %v, want %v", got, last)
+	}
+	if l, _ := g.enter(last); l == nil {
+		t.Error("the slot that was given back is not free")
+	}
+	g.enter(last) // nobody has spoken of it since: it is one of the others again
+	if got, ok := g.leave("eu"); !ok || got != req("eu", slotsPerMember) {
+		t.Errorf("next is %v, want the one that waited longest", got)
+	}
+	gone := req("eu", 99)
+	g.hear(gone)
+	g.drop(gone)
+	if n := len(g.members["eu"].heard); n != 0 {
+		t.Errorf("%d requests that are done with are remembered", n)
+	}
+}
+
 // Whoever waited longest is next, however often it is asked for meanwhile.
 func TestParkedInOrder(t *testing.T) {
 	g := newGates()

@@ -39,6 +39,7 @@ type Reconciler struct {
 	gates      *gates
 	plans      plans
 	unanswered apply.Unanswered
+	covered    apply.Covered
 	rules      health.Cache
 	// requeue puts a request back into the queue.
 	requeue func(mcreconcile.Request)
