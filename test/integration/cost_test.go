@@ -147,10 +147,14 @@ func settle(t *testing.T, f *fleet.Fleet, since marks, clusters []string) {
 const (
 	steadyApps = 20
 	steadyTime = 60 * time.Second
+	// steadyRequests are a few probes, and watches that ended and are begun again; one
+	// for each app would be more.
+	steadyRequests = 10
 )
 
 // With 20 apps on 4 members, 60 s in which nothing happens cost no write but
-// leases, and neither does a hub that is killed and started again.
+// leases and a few requests, and a hub that is killed and started again writes
+// nothing, lists each kind once, and reads no object but the inventory.
 func TestSteadyState(t *testing.T) {
 	f := sharedFleet(t)
 	ns := namespace(t, f)
@@ -178,8 +182,9 @@ func TestSteadyState(t *testing.T) {
 	}
 	consistently(t, steadyTime, "a steady state", noWrites)
 	for _, c := range clusters {
-		if events := expect.ByProduct(before.since(t, f, c)); len(events) > 0 {
-			t.Logf("%s in %s:\n%s", c, steadyTime, expect.Describe(events))
+		events := slices.DeleteFunc(expect.ByProduct(before.since(t, f, c)), func(e fleet.AuditEvent) bool { return e.Resource == "leases" })
+		if len(events) > steadyRequests {
+			t.Errorf("%d requests to %s in %s, want at most %d:\n%s", len(events), c, steadyTime, steadyRequests, expect.Describe(events))
 		}
 	}
 
@@ -202,6 +207,22 @@ func TestSteadyState(t *testing.T) {
 		})
 		if len(writes) > 0 {
 			t.Errorf("the restart of the hub wrote on %s:\n%s", c, expect.Describe(writes))
+		}
+	}
+	for _, m := range []string{"push-1", "push-2"} {
+		begun := map[string]int{}
+		for _, e := range expect.ByProduct(before.since(t, f, m)) {
+			switch {
+			case e.Verb == "list", e.Verb == "watch":
+				begun[e.Verb+" "+e.Resource]++
+			case e.Resource != "" && (e.Verb != "get" || e.Resource != "configmaps"):
+				t.Errorf("the restart of the hub asked %s: %s", m, expect.Describe([]fleet.AuditEvent{e}))
+			}
+		}
+		for what, n := range begun {
+			if n > 1 {
+				t.Errorf("the restart of the hub asked %s to %s %d times, want once", m, what, n)
+			}
 		}
 	}
 

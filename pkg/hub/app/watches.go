@@ -16,6 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/controller/priorityqueue"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	logf "sigs.k8s.io/controller-runtime/pkg/log"
@@ -39,7 +40,7 @@ type requests = workqueue.TypedRateLimitingInterface[reconcile.Request]
 // Setup adds the controller to the manager. onReport is called with a function
 // that enqueues an app; ready are sources that are synced when decisions may be
 // made.
-func Setup(mgr manager.Manager, r *Reconciler, onReport func(func(types.NamespacedName)), ready ...source.TypedSource[reconcile.Request]) error {
+func Setup(mgr manager.Manager, r *Reconciler, onReport func(func(app types.NamespacedName, ready bool)), ready ...source.TypedSource[reconcile.Request]) error {
 	c, err := controller.NewTypedUnmanaged("app", controller.TypedOptions[reconcile.Request]{
 		Reconciler:              r,
 		MaxConcurrentReconciles: workers,
@@ -86,10 +87,22 @@ func AddIndexes(ctx context.Context, indexer client.FieldIndexer) error {
 	return nil
 }
 
+// soon is the priority of an app that a member has become ready for: it may be what
+// somebody waits for, and costs one write at the most, while an app that is new costs
+// three.
+const soon = 1
+
 // reports is the source of changed reports.
-func reports(onReport func(func(types.NamespacedName))) source.TypedSource[reconcile.Request] {
+func reports(onReport func(func(app types.NamespacedName, ready bool))) source.TypedSource[reconcile.Request] {
 	return source.TypedFunc[reconcile.Request](func(_ context.Context, q requests) error {
-		onReport(func(app types.NamespacedName) { q.Add(reconcile.Request{NamespacedName: app}) })
+		onReport(func(app types.NamespacedName, ready bool) {
+			request := reconcile.Request{NamespacedName: app}
+			if prioritized, ok := q.(priorityqueue.PriorityQueue[reconcile.Request]); ok && ready {
+				prioritized.AddWithOpts(priorityqueue.AddOpts{Priority: ptr.To(soon)}, request)
+				return
+			}
+			q.Add(request)
+		})
 		return nil
 	})
 }

@@ -15,7 +15,7 @@ import (
 type Reports struct {
 	mu     sync.Mutex
 	byApp  map[types.UID]map[string]aggregate.Report
-	notify func(types.NamespacedName)
+	notify func(app types.NamespacedName, ready bool)
 }
 
 // NewReports makes an empty store.
@@ -23,8 +23,9 @@ func NewReports() *Reports {
 	return &Reports{byApp: map[types.UID]map[string]aggregate.Report{}}
 }
 
-// OnChange sets who is told when a report of an app changes.
-func (r *Reports) OnChange(notify func(app types.NamespacedName)) {
+// OnChange sets who is told when a report of an app changes; ready is true if the
+// member has become ready by it.
+func (r *Reports) OnChange(notify func(app types.NamespacedName, ready bool)) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.notify = notify
@@ -79,13 +80,14 @@ func (r *Reports) get(app types.UID, member string) (aggregate.Report, bool) {
 
 // put stores a report and tells about it if it is news.
 func (r *Reports) put(app types.UID, key types.NamespacedName, member string, report aggregate.Report) {
-	if notify := r.store(app, member, report); notify != nil {
-		notify(key)
+	if notify, before := r.store(app, member, report); notify != nil {
+		notify(key, report.State == v1.FeedbackReady && before.State != v1.FeedbackReady)
 	}
 }
 
-// store returns who is to be told, nil if the report is no news.
-func (r *Reports) store(app types.UID, member string, report aggregate.Report) func(types.NamespacedName) {
+// store returns who is to be told, nil if the report is no news, and what was said
+// before.
+func (r *Reports) store(app types.UID, member string, report aggregate.Report) (func(types.NamespacedName, bool), aggregate.Report) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.byApp[app] == nil {
@@ -94,8 +96,8 @@ func (r *Reports) store(app types.UID, member string, report aggregate.Report) f
 	old, ok := r.byApp[app][member]
 	late := old.Decision == report.Decision && old.Work == report.Work && report.Sequence < old.Sequence
 	if ok && (late || old == report) {
-		return nil
+		return nil, old
 	}
 	r.byApp[app][member] = report
-	return r.notify
+	return r.notify, old
 }

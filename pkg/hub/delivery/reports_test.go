@@ -17,7 +17,7 @@ func TestReports(t *testing.T) {
 	ready := aggregate.Report{Decision: 1, Feedback: v1.Feedback{State: v1.FeedbackReady}}
 	r.put("u", web, "quiet", ready) // nobody listens yet
 	var told []types.NamespacedName
-	r.OnChange(func(app types.NamespacedName) {
+	r.OnChange(func(app types.NamespacedName, _ bool) {
 		_ = r.Of("u") // whoever is told may read: no lock is held
 		told = append(told, app)
 	})
