@@ -25,7 +25,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/cluster"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
-	"sigs.k8s.io/controller-runtime/pkg/metrics/filters"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	v1 "github.com/example/myapp-hub/api/v1"
@@ -177,15 +176,6 @@ func managerOptions(o Options, scheme *runtime.Scheme, own cluster.Cluster) mana
 		PprofBindAddress:        o.PprofBindAddress,
 		LeaderElection:          false,
 		GracefulShutdownTimeout: ptr.To(shutdownTimeout),
-	}
-}
-
-// askCluster lets the own cluster decide who may read the metrics; the agent may
-// not ask the hub.
-func askCluster(own cluster.Cluster) func(*rest.Config, *http.Client) (metricsserver.Filter, error) {
-	config, httpClient := own.GetConfig(), own.GetHTTPClient()
-	return func(_ *rest.Config, _ *http.Client) (metricsserver.Filter, error) {
-		return filters.WithAuthenticationAndAuthorization(config, httpClient)
 	}
 }
 
