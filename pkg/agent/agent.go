@@ -8,13 +8,15 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+	appsv1 "k8s.io/api/apps/v1"
+	authenticationv1 "k8s.io/api/authentication/v1"
+	authorizationv1 "k8s.io/api/authorization/v1"
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/dynamic"
-	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/rest"
 	toolscache "k8s.io/client-go/tools/cache"
@@ -190,13 +192,17 @@ func hubMapper() meta.RESTMapper {
 	return m
 }
 
+// newScheme has the types that an agent uses and no others: those of all of
+// Kubernetes are in memory once already, in client-go's own scheme.
 func newScheme() (*runtime.Scheme, error) {
 	scheme := runtime.NewScheme()
-	if err := clientgoscheme.AddToScheme(scheme); err != nil {
-		return nil, fmt.Errorf("adding Kubernetes types: %w", err)
-	}
-	if err := v1.AddToScheme(scheme); err != nil {
-		return nil, fmt.Errorf("adding MyApp Hub types: %w", err)
+	for _, add := range []func(*runtime.Scheme) error{
+		v1.AddToScheme, corev1.AddToScheme, appsv1.AddToScheme, coordinationv1.AddToScheme,
+		authenticationv1.AddToScheme, authorizationv1.AddToScheme,
+	} {
+		if err := add(scheme); err != nil {
+			return nil, fmt.Errorf("adding types to the scheme: %w", err)
+		}
 	}
 	return scheme, nil
 }
