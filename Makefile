@@ -36,7 +36,7 @@ help: ## Show this list.
 .PHONY: build
 build: ## Build bin/hub, bin/agent and the kubectl plugin bin/kubectl-myapp.
 	@mkdir -p bin
-	CGO_ENABLED=0 go build -trimpath -o bin/ ./cmd/hub ./cmd/agent ./cmd/kubectl-myapp
+	CGO_ENABLED=0 go build -trimpath -ldflags='-s -w' -o bin/ ./cmd/hub ./cmd/agent ./cmd/kubectl-myapp
 
 .PHONY: clean
 clean: ## Remove what was built here, the control-plane binaries included.
