@@ -132,7 +132,8 @@ func isReady(status v1.MyAppStatus, generation int64) bool {
 	return c != nil && c.Status == metav1.ConditionTrue && c.ObservedGeneration == generation
 }
 
-func (a *apps) name(i int) string { return fmt.Sprintf("app-%03d", i) }
+// name is another one in each run: on a namespaced member all runs share a namespace.
+func (a *apps) name(i int) string { return fmt.Sprintf("%s-%03d", a.namespace, i) }
 
 // key is an app's namespace and name.
 func (a *apps) key(name string) types.NamespacedName {

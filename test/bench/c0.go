@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -48,12 +49,8 @@ func installFloor(ctx context.Context, w *world) error {
 	if err := w.hub.Apply(ctx, append([]*unstructured.Unstructured{crd}, floorRights()...)...); err != nil {
 		return err
 	}
-	role := map[fleet.Mode]string{fleet.ModePush: "myapp-hub", fleet.ModePull: "myapp-agent"}[w.mode]
-	for _, c := range w.clusters() {
-		err := c.Apply(ctx, account(), bind(floorAccount, role))
-		if err != nil {
-			return err
-		}
+	if err := w.floorOnMembers(ctx); err != nil {
+		return err
 	}
 	for _, c := range w.fleet.Clusters() {
 		token, err := c.Token(ctx, fleet.HubNamespace, floorAccount, tokenTTL)
@@ -69,6 +66,23 @@ func installFloor(ctx context.Context, w *world) error {
 		}
 	}
 	return w.writePlan()
+}
+
+// floorOnMembers gives C0 the rights that the hub or the agents have.
+func (w *world) floorOnMembers(ctx context.Context) error {
+	role := map[fleet.Mode]string{fleet.ModePush: "myapp-hub", fleet.ModePull: "myapp-agent"}[w.mode]
+	for _, c := range w.clusters() {
+		err := c.Apply(ctx, object("v1", "Namespace", "", fleet.HubNamespace, nil), account())
+		if err != nil {
+			return err
+		}
+	}
+	for _, m := range w.members {
+		if err := m.cluster.Apply(ctx, bind(floorAccount, role, m.namespace)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (w *world) file(name string) string { return filepath.Join(w.fleet.Dir(), name) }
@@ -96,10 +110,14 @@ func account() *unstructured.Unstructured {
 	return object("v1", "ServiceAccount", fleet.HubNamespace, floorAccount, nil)
 }
 
-// bind gives a ServiceAccount a ClusterRole.
-func bind(account, role string) *unstructured.Unstructured {
-	return object("rbac.authorization.k8s.io/v1", "ClusterRoleBinding", "", account, map[string]any{
-		"roleRef":  map[string]any{"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role},
+// bind gives a ServiceAccount a ClusterRole, or the Role of a namespace.
+func bind(account, role, namespace string) *unstructured.Unstructured {
+	prefix := "Cluster"
+	if namespace != "" {
+		prefix = ""
+	}
+	return object("rbac.authorization.k8s.io/v1", prefix+"RoleBinding", namespace, account, map[string]any{
+		"roleRef":  map[string]any{"apiGroup": "rbac.authorization.k8s.io", "kind": prefix + "Role", "name": role},
 		"subjects": []any{map[string]any{"kind": "ServiceAccount", "name": account, "namespace": fleet.HubNamespace}},
 	})
 }
@@ -112,17 +130,17 @@ func floorRights() []*unstructured.Unstructured {
 	role := object("rbac.authorization.k8s.io/v1", "ClusterRole", "", floorAccount, map[string]any{"rules": []any{
 		rule(plan.Resource, "get", "list", "watch"), rule(plan.Resource+"/status", "patch"),
 	}})
-	return []*unstructured.Unstructured{account(), role, bind(floorAccount, floorAccount)}
+	return []*unstructured.Unstructured{account(), role, bind(floorAccount, floorAccount, "")}
 }
 
 // writePlan writes what C0 reads from its standard input.
 func (w *world) writePlan() error {
 	p := plan.Plan{Hub: w.kubeconfig(w.hub)}
 	for _, m := range w.members {
-		p.Members = append(p.Members, plan.Cluster{Name: m.name, Kubeconfig: w.kubeconfig(m.cluster)})
+		p.Members = append(p.Members, plan.Cluster{Name: m.name, Kubeconfig: w.kubeconfig(m.cluster), Namespace: m.namespace})
 	}
 	var err error
-	if p.Objects, err = templates(); err != nil {
+	if p.Objects, err = templates(w.tenanted); err != nil {
 		return err
 	}
 	b, err := json.Marshal(p)
@@ -132,13 +150,18 @@ func (w *world) writePlan() error {
 	return os.WriteFile(w.file("floor.json"), b, 0o600)
 }
 
-// templates are what the hub would apply, byte by byte, with placeholders.
-func templates() ([]plan.Object, error) {
+// templates are what the hub would apply, byte by byte, with placeholders; in an
+// app's own namespace or in the one of the member.
+func templates(tenanted bool) ([]plan.Object, error) {
+	cluster := render.Cluster{Name: plan.Member}
+	if tenanted {
+		cluster.Namespace = plan.Home
+	}
 	s := spec(plan.Image, true)
 	stamp := manifest.Stamp{Epoch: 1, Generation: 1, SpecHash: "01234567-0123456789abcdef", HubVersion: "12345"}
 	manifests, err := render.Manifests(render.Input{
 		Namespace: plan.Namespace, Name: plan.App, UID: plan.UID, HubID: plan.Manager, Stamp: stamp,
-		Cluster: render.Cluster{Name: plan.Member}, Template: render.Template(&s), Replicas: 1,
+		Cluster: cluster, Template: render.Template(&s), Replicas: 1,
 	})
 	if err != nil {
 		return nil, err
@@ -190,22 +213,23 @@ func startFloor(ctx context.Context, w *world) (pid int, stop func() error, err 
 
 // removeObjects takes the objects of C0 off the members: it does not do so itself.
 func (w *world) removeObjects(ctx context.Context, namespace string) error {
-	objects, err := templates()
+	objects, err := templates(w.tenanted)
 	if err != nil {
 		return err
 	}
 	group, ctx := errgroup.WithContext(ctx)
-	for _, c := range w.clusters() {
+	group.SetLimit(driving)
+	for _, m := range w.members {
 		group.Go(func() error {
-			admin, err := dynamic.NewForConfig(c.Admin())
+			admin, err := dynamic.NewForConfig(m.cluster.Admin())
 			if err != nil {
 				return err
 			}
 			for _, o := range objects {
 				resource := schema.GroupVersionResource{Group: o.Group, Version: o.Version, Resource: o.Resource}
-				err := admin.Resource(resource).Namespace(namespace).DeleteCollection(ctx, metav1.DeleteOptions{}, metav1.ListOptions{})
+				err := admin.Resource(resource).Namespace(cmp.Or(m.namespace, namespace)).DeleteCollection(ctx, metav1.DeleteOptions{}, metav1.ListOptions{})
 				if err != nil && !apierrors.IsNotFound(err) {
-					return fmt.Errorf("removing the %s of C0 from %s: %w", o.Resource, c.Name(), err)
+					return fmt.Errorf("removing the %s of C0 from %s: %w", o.Resource, m.name, err)
 				}
 			}
 			return nil

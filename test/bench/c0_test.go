@@ -1,6 +1,7 @@
 package main
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -10,7 +11,13 @@ import (
 )
 
 func TestTemplatesOfC0(t *testing.T) {
-	objects, err := templates()
+	for name, tenanted := range map[string]bool{"whole clusters": false, "namespaces": true} {
+		t.Run(name, func(t *testing.T) { checkTemplates(t, tenanted) })
+	}
+}
+
+func checkTemplates(t *testing.T, tenanted bool) {
+	objects, err := templates(tenanted)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -24,6 +31,9 @@ func TestTemplatesOfC0(t *testing.T) {
 		}
 		if !strings.Contains(o.Content, plan.HubLabel) || !strings.Contains(o.Content, plan.MemberLabel) {
 			t.Errorf("%s lacks the labels that C0 watches by", o.Resource)
+		}
+		if tenanted != strings.Contains(o.Content, plan.Home) || tenanted != strings.Contains(o.Content, plan.NamespaceLabel) {
+			t.Errorf("the member's namespace is %v, but: %s", tenanted, o.Content)
 		}
 		if o.HasImage() != (o.Resource == "deployments") {
 			t.Errorf("an image is in a Deployment and nowhere else: %s", o.Content)
@@ -53,6 +63,22 @@ func TestChains(t *testing.T) {
 		}
 		if diff := cmp.Diff(tt.want, got); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", tt.reason, diff)
+		}
+	}
+}
+
+func TestSettings(t *testing.T) {
+	for _, tt := range []struct {
+		reason string
+		o      options
+		want   []setting
+	}{
+		{"each fleet starts once", options{}, []setting{pushWhole, pushTenants, pullWhole}},
+		{"and only for what was picked", options{only: []string{"S7-idle", "1x100"}}, []setting{pushTenants, pullWhole}},
+		{"large crowds are on namespaces", options{only: []string{"S2", "S5"}, large: true}, []setting{pushTenants}},
+	} {
+		if got := settings(tt.o); !slices.Equal(got, tt.want) {
+			t.Errorf("%s: %v, want %v", tt.reason, got, tt.want)
 		}
 	}
 }

@@ -46,7 +46,7 @@ func theFloor(w *world) contender {
 // theHub is the product: the hub and the agents.
 func theHub(w *world) contender {
 	return contender{
-		name: report.Hub, kind: "MyApp", users: append(w.agents(), hubUser()),
+		name: report.Hub, kind: "MyApp", users: append(w.agents(), w.hubUsers()...),
 		resource: v1.GroupVersion.WithResource("myapps"),
 		start: func(context.Context) (int, func() error, error) {
 			return w.fleet.Hub().Pid(), func() error { return nil }, nil
@@ -63,8 +63,16 @@ func order(pair int, w *world) []contender {
 	return []contender{theHub(w), theFloor(w)}
 }
 
-// hubUser is the hub, on its own API server and on members.
-func hubUser() string { return serviceAccount(fleet.HubNamespace, "myapp-hub") }
+// hubUsers are the hub, on its own API server and on members.
+func (w *world) hubUsers() []string {
+	users := []string{serviceAccount(fleet.HubNamespace, hubAccount)}
+	if w.mode == fleet.ModePush && w.tenanted {
+		for _, m := range w.members {
+			users = append(users, serviceAccount(m.namespace, hubAccount))
+		}
+	}
+	return users
+}
 
 // agents are the agents, on their own clusters and on the hub.
 func (w *world) agents() []string {
@@ -77,6 +85,9 @@ func (w *world) agents() []string {
 	}
 	return users
 }
+
+// hubAccount is the ServiceAccount of the hub.
+const hubAccount = "myapp-hub"
 
 func serviceAccount(namespace, name string) string {
 	return "system:serviceaccount:" + namespace + ":" + name

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/example/myapp-hub/test/bench/meter"
@@ -11,6 +12,14 @@ import (
 
 // objectsPerApp is how many objects an app has on a member, but for lone ones.
 const objectsPerApp = 2
+
+// objects is the number of them that an app has on a member.
+func objects(lone bool) int {
+	if lone {
+		return 1
+	}
+	return objectsPerApp
+}
 
 // idle measures a time in which nothing happens. What the apps' creation leaves to
 // be written has had its time to be written before: settle.
@@ -29,9 +38,9 @@ func idle(ctx context.Context, a *apps, run *report.Run) (counts meter.Counts, e
 	if counts, err = w.end(ctx, before, a.contender, run); err != nil {
 		return nil, err
 	}
-	v, seconds := run.Values, time.Since(before.at).Seconds()
+	v, seconds, hub := run.Values, time.Since(before.at).Seconds(), w.hubUsers()
 	ofHub := func(match func(meter.Request) bool) float64 {
-		return counted(counts, func(r meter.Request) bool { return r.User == hubUser() && match(r) })
+		return counted(counts, func(r meter.Request) bool { return slices.Contains(hub, r.User) && match(r) })
 	}
 	v[keyWrites] = counted(counts, change)
 	v[keyHubRate] = ofHub(func(r meter.Request) bool { return r.Server == fleet.HubName }) / seconds
@@ -52,9 +61,9 @@ func idlePull(ctx context.Context, a *apps, run *report.Run) error {
 	if err != nil {
 		return err
 	}
-	all := a.world.idle.Seconds() * float64(len(a.world.members))
-	run.Values[keyAgentRate] = counted(counts, func(r meter.Request) bool { return r.User != hubUser() && !r.Background() }) / all
-	run.Values[keyAgentBeat] = counted(counts, func(r meter.Request) bool { return r.User != hubUser() && r.Background() }) / all
+	all, agents := a.world.idle.Seconds()*float64(len(a.world.members)), a.world.agents()
+	run.Values[keyAgentRate] = counted(counts, func(r meter.Request) bool { return slices.Contains(agents, r.User) }) / all
+	run.Values[keyAgentBeat] = counted(counts, func(r meter.Request) bool { return slices.Contains(agents, r.User) && r.Background() }) / all
 	return nil
 }
 

@@ -133,8 +133,8 @@ func idleMeasures() []report.Measure {
 
 func idlePullMeasures() []report.Measure {
 	return []report.Measure{
-		{Key: keyAgentRate, Name: "requests of an agent, per second, but leases and probes", Counted: true},
-		{Key: keyAgentBeat, Name: "leases and probes of an agent, per second", Counted: true},
+		{Key: keyAgentRate, Name: "requests of an agent, per second", Counted: true},
+		{Key: keyAgentBeat, Name: "  of them leases and probes", Counted: true},
 		{Key: keyAgentPeak, Name: "peak RSS of an agent, the most", Unit: "MiB"},
 	}
 }

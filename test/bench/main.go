@@ -42,6 +42,9 @@ type options struct {
 	strict        bool
 	out           string
 	apps, members int
+	tenants       int
+	large         bool
+	profile       time.Duration
 	crowd, few    int
 	further       int
 	idle, churn   time.Duration
@@ -82,7 +85,10 @@ func parse(args []string) (o options, err error) {
 	set.StringVar(&o.out, "out", "", "directory of the results; default: .bench/TIME")
 	set.IntVar(&o.apps, "apps", 100, "apps of S1, S3 and S4")
 	set.IntVar(&o.members, "members", 10, "members, each an API server")
-	set.DurationVar(&o.idle, "idle", 30*time.Second, "time in which nothing happens (S2, S7-idle)")
+	set.IntVar(&o.tenants, "tenants", 100, "namespaced members, spread over the API servers (1x100, S1x100)")
+	set.BoolVar(&o.large, "large", false, "S2 and S5 on the namespaced members, with one object for each app and member")
+	set.DurationVar(&o.profile, "profile", 0, "how long CPU profiles of the hub are, one of each step of a pair and of each start; written beside the results, and it costs time; 0: none")
+	set.DurationVar(&o.idle, "idle", time.Minute, "time in which nothing happens (S2, S7-idle)")
 	set.IntVar(&o.crowd, "crowd", 100, "apps of S2, S5 and margin")
 	set.IntVar(&o.few, "few", 30, "apps of S6 and S7")
 	set.DurationVar(&o.churn, "churn", 20*time.Second, "how long readiness flips (S6)")
@@ -93,6 +99,7 @@ func parse(args []string) (o options, err error) {
 	if *full {
 		o.runs, o.repeats = max(o.runs, fullRuns), max(o.repeats, fullRepeats)
 		o.crowd, o.few = max(o.crowd, fullCrowd), max(o.few, o.apps)
+		o.large = true
 		o.idle, o.churn = max(o.idle, fullIdle), max(o.churn, fullChurn)
 	}
 	if *only != "" {
@@ -103,8 +110,8 @@ func parse(args []string) (o options, err error) {
 			err = fmt.Errorf("there is no scenario %s, but %s", name, strings.Join(names(), ", "))
 		}
 	}
-	if min(o.runs, o.repeats, o.further, o.apps, o.crowd, o.few, o.members) < 1 {
-		err = fmt.Errorf("-runs, -repeats, -further, -apps, -crowd, -few and -members are at least 1")
+	if min(o.runs, o.repeats, o.further, o.apps, o.crowd, o.few, o.members, o.tenants) < 1 {
+		err = fmt.Errorf("-runs, -repeats, -further, -apps, -crowd, -few, -members and -tenants are at least 1")
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)

@@ -34,7 +34,7 @@ func marginal(ctx context.Context, a *apps, run *report.Run) error {
 	if err != nil {
 		return err
 	}
-	further, err := w.join(ctx)
+	further, err := w.joinFurther(ctx)
 	if err != nil {
 		return err
 	}
@@ -89,9 +89,9 @@ func (w *world) freshHub(ctx context.Context, apps int) (s size, err error) {
 	return s, err
 }
 
-// join makes further members, for which no app is, of the clusters that there are.
+// joinFurther makes further members, for which no app is, of the clusters that there are.
 // To the hub each is a cluster of its own.
-func (w *world) join(ctx context.Context) ([]member, error) {
+func (w *world) joinFurther(ctx context.Context) ([]member, error) {
 	clusters := w.clusters()
 	var further []member
 	for i := range w.further {
@@ -106,14 +106,7 @@ func (w *world) join(ctx context.Context) ([]member, error) {
 	if err := group.Wait(); err != nil {
 		return nil, err
 	}
-	return further, eventually(ctx, catchUp, "the further members", func(ctx context.Context) (bool, error) {
-		for _, m := range further {
-			if ready, err := w.isConnected(ctx, m.name); !ready || err != nil {
-				return false, err
-			}
-		}
-		return true, nil
-	})
+	return further, w.waitConnected(ctx, further)
 }
 
 // register makes a MemberCluster with the credential of the one that the cluster has

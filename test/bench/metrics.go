@@ -36,7 +36,7 @@ func newMetricsReader(ctx context.Context, f *fleet.Fleet) (*metricsReader, erro
 	role := object("rbac.authorization.k8s.io/v1", "ClusterRole", "", readerAccount, map[string]any{
 		"rules": []any{map[string]any{"nonResourceURLs": []any{"/metrics"}, "verbs": []any{"get"}}},
 	})
-	if err := hub.Apply(ctx, account, role, bind(readerAccount, readerAccount)); err != nil {
+	if err := hub.Apply(ctx, account, role, bind(readerAccount, readerAccount, "")); err != nil {
 		return nil, err
 	}
 	token, err := hub.Token(ctx, fleet.HubNamespace, readerAccount, tokenTTL)

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
+	"strings"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -46,10 +48,11 @@ func restart(ctx context.Context, a *apps, run *report.Run) error {
 	if err != nil {
 		return err
 	}
+	profiled := w.profiled(ctx, "S5")
 	converged := make(chan error, 1)
 	go func() { converged <- w.converged(ctx, a.n) }()
 	arrived := after.arrive(ctx)
-	if err := errors.Join(arrived, <-converged); err != nil {
+	if err := errors.Join(arrived, <-converged, profiled()); err != nil {
 		return err
 	}
 	v[keyConverged] = time.Since(won).Seconds()
@@ -111,7 +114,10 @@ func (w *world) converged(ctx context.Context, apps int) error {
 // restarted adds what the new process asked, and what it needed for that; the
 // newcomers have a namespace of their own.
 func (w *world) restarted(ctx context.Context, marks meter.Marks, newcomers string, run *report.Run) error {
-	ofOld := func(e fleet.AuditEvent) bool { return e.User == hubUser() && e.Namespace != newcomers }
+	hub := w.hubUsers()
+	ofOld := func(e fleet.AuditEvent) bool {
+		return slices.Contains(hub, e.User) && e.Namespace != newcomers && !strings.HasPrefix(e.Name, newcomers+"-")
+	}
 	counts, err := meter.Since(w.fleet.Clusters(), marks, ofOld)
 	if err != nil {
 		return err

@@ -23,11 +23,8 @@ const warmUp = 2
 // one. With an error it returns what was measured until then.
 func runAll(ctx context.Context, o options) (out []report.Scenario, etcd meter.Metrics, err error) {
 	etcd = meter.Metrics{}
-	for _, mode := range []fleet.Mode{fleet.ModePush, fleet.ModePull} {
-		if !slices.ContainsFunc(scenarios(o), func(s scenario) bool { return s.mode == mode && o.picked(s.name) }) {
-			continue
-		}
-		w, err := newWorld(ctx, o, mode)
+	for _, s := range settings(o) {
+		w, err := newWorld(ctx, o, s)
 		if err != nil {
 			return out, etcd, err
 		}
@@ -48,6 +45,16 @@ func runAll(ctx context.Context, o options) (out []report.Scenario, etcd meter.M
 	return out, etcd, nil
 }
 
+// settings are those of what was picked, each once, in the order of the scenarios.
+func settings(o options) (all []setting) {
+	for _, s := range scenarios(o) {
+		if o.picked(s.name) && !slices.Contains(all, s.setting) {
+			all = append(all, s.setting)
+		}
+	}
+	return all
+}
+
 // runAll runs what was picked of the scenarios on this fleet.
 func (w *world) runAll(ctx context.Context) (out []report.Scenario, err error) {
 	for _, c := range order(0, w) {
@@ -57,7 +64,7 @@ func (w *world) runAll(ctx context.Context) (out []report.Scenario, err error) {
 	}
 	w.say("warm")
 	for _, first := range scenarios(w.options) {
-		if first.mode != w.mode {
+		if first.setting != w.setting {
 			continue
 		}
 		steps := w.chain(first)
@@ -161,6 +168,10 @@ func (w *world) measure(ctx context.Context, a *apps, s scenario, pid int) (repo
 	if err != nil {
 		return report.Run{}, err
 	}
+	profiled := func() error { return nil }
+	if a.contender.name == report.Hub {
+		profiled = w.profiled(ctx, s.name)
+	}
 	if err := s.step(a, ctx); err != nil {
 		return report.Run{}, err
 	}
@@ -175,6 +186,7 @@ func (w *world) measure(ctx context.Context, a *apps, s scenario, pid int) (repo
 		return report.Run{}, err
 	}
 	counts, err := w.end(ctx, before, a.contender, &run)
+	err = errors.Join(err, profiled())
 	run.Values[keyHubWrites] = counted(counts, func(r meter.Request) bool { return toHub(r) && r.Write() }) / float64(a.n)
 	if w.mode == fleet.ModePull && a.contender.name == report.Hub {
 		w.mailboxes(counts, a.n, run.Values)

@@ -17,8 +17,7 @@ type scenario struct {
 	name string
 	// title says what is done, at which size.
 	title func(w *world) string
-	// mode is that of the fleet's members.
-	mode fleet.Mode
+	setting
 	// after is the scenario on whose end state it goes on; empty: none.
 	after string
 	// apps is how many there are; of a scenario that goes on, those of the first.
@@ -33,16 +32,30 @@ type scenario struct {
 	measures []report.Measure
 }
 
+var (
+	pushWhole   = setting{mode: fleet.ModePush}
+	pushTenants = setting{mode: fleet.ModePush, tenanted: true}
+	pullWhole   = setting{mode: fleet.ModePull}
+)
+
+// crowded is where the scenarios with many apps are played.
+func (o options) crowded() setting {
+	if o.large {
+		return pushTenants
+	}
+	return pushWhole
+}
+
 // scenarios are what the benchmark can do, in the order in which it is done.
 func scenarios(o options) []scenario {
-	return slices.Concat(pushed(o), aloneWithPush(o), pulled(o))
+	return slices.Concat(pushed(o), aloneWithPush(o), tenanted(o), pulled(o))
 }
 
 // pushed are those that the floor runs, too, on Push members.
 func pushed(o options) []scenario {
 	return []scenario{
 		{
-			name: "S1", mode: fleet.ModePush, apps: o.apps,
+			name: "S1", setting: pushWhole, apps: o.apps,
 			title: func(w *world) string {
 				return fmt.Sprintf("%d apps × %d members × 2 objects, Push, created at once", w.apps, len(w.members))
 			},
@@ -52,13 +65,13 @@ func pushed(o options) []scenario {
 			}, pairMeasures()),
 		},
 		{
-			name: "S3", mode: fleet.ModePush, after: "S1",
+			name: "S3", setting: pushWhole, after: "S1",
 			title: func(w *world) string { return fmt.Sprintf("another image for all %d apps", w.apps) },
 			step:  (*apps).changeImage, generation: 2,
 			measures: measures(goals{keyRequests: report.AtMost(1.25), keyMakespan: report.AtMost(1.4)}, pairMeasures()),
 		},
 		{
-			name: "1xN", mode: fleet.ModePush, apps: 1,
+			name: "1xN", setting: pushWhole, apps: 1,
 			title: func(w *world) string { return fmt.Sprintf("1 app × %d members × 2 objects, Push", len(w.members)) },
 			step:  (*apps).create, generation: 1,
 			measures: measures(goals{keyMakespan: report.AtMost(1.3)}, pairMeasures()),
@@ -70,7 +83,7 @@ func pushed(o options) []scenario {
 func aloneWithPush(o options) []scenario {
 	return []scenario{
 		{
-			name: "S2", mode: fleet.ModePush, apps: o.crowd, lone: true,
+			name: "S2", setting: o.crowded(), apps: o.crowd, lone: true,
 			title: func(w *world) string {
 				return fmt.Sprintf("%d apps × %d members × 1 object, Push, and nothing happens for %s", w.crowd, len(w.members), w.idle)
 			},
@@ -79,7 +92,7 @@ func aloneWithPush(o options) []scenario {
 				idleMeasures()),
 		},
 		{
-			name: "S4", mode: fleet.ModePush, apps: o.apps,
+			name: "S4", setting: pushWhole, apps: o.apps,
 			title: func(w *world) string {
 				return fmt.Sprintf("another image for all %d apps, while 1 of %d members is a black hole, and back", w.apps, len(w.members))
 			},
@@ -88,9 +101,9 @@ func aloneWithPush(o options) []scenario {
 				blackHoleMeasures()),
 		},
 		{
-			name: "S5", mode: fleet.ModePush, apps: o.crowd,
+			name: "S5", setting: o.crowded(), apps: o.crowd, lone: o.large,
 			title: func(w *world) string {
-				return fmt.Sprintf("SIGKILL and restart of the hub with %d apps × %d members × %d objects", w.crowd, len(w.members), objectsPerApp)
+				return fmt.Sprintf("SIGKILL and restart of the hub with %d apps × %d members × %d objects", w.crowd, len(w.members), objects(o.large))
 			},
 			alone: restart,
 			measures: measures(goals{
@@ -99,7 +112,7 @@ func aloneWithPush(o options) []scenario {
 			}, restartMeasures()),
 		},
 		{
-			name: "S6", mode: fleet.ModePush, apps: o.few,
+			name: "S6", setting: pushWhole, apps: o.few,
 			title: func(w *world) string {
 				return fmt.Sprintf("%d flips of readiness per second for %s, %d apps × %d members", flipsPerSecond, w.churn, w.few, len(w.members))
 			},
@@ -109,7 +122,7 @@ func aloneWithPush(o options) []scenario {
 			}, churnMeasures()),
 		},
 		{
-			name: "margin", mode: fleet.ModePush, apps: o.crowd,
+			name: "margin", setting: pushWhole, apps: o.crowd,
 			title: func(w *world) string {
 				return fmt.Sprintf("a hub just started with %d members, with %d empty ones more, and with %d apps × %d objects on each of the %d",
 					len(w.members), w.further, w.crowd, objectsPerApp, len(w.members))
@@ -122,11 +135,34 @@ func aloneWithPush(o options) []scenario {
 	}
 }
 
+// tenanted are those on members that are namespaces, of which there can be many. What
+// a member costs beside the requests is the same for both contenders: the API servers.
+func tenanted(o options) []scenario {
+	return []scenario{
+		{
+			name: "1x100", setting: pushTenants, apps: 1,
+			title: func(w *world) string {
+				return fmt.Sprintf("1 app × %d namespaced members × %d objects, Push", len(w.members), objectsPerApp)
+			},
+			step: (*apps).create, generation: 1,
+			measures: measures(goals{keyMakespan: report.AtMost(1.3)}, pairMeasures()),
+		},
+		{
+			name: "S1x100", setting: pushTenants, apps: o.few,
+			title: func(w *world) string {
+				return fmt.Sprintf("%d apps × %d namespaced members × %d objects, Push, created at once", w.few, len(w.members), objectsPerApp)
+			},
+			step: (*apps).create, generation: 1,
+			measures: measures(goals{keyRequests: report.AtMost(1.05)}, pairMeasures()),
+		},
+	}
+}
+
 // pulled are those on Pull members.
 func pulled(o options) []scenario {
 	return []scenario{
 		{
-			name: "S7", mode: fleet.ModePull, apps: o.few,
+			name: "S7", setting: pullWhole, apps: o.few,
 			title: func(w *world) string {
 				return fmt.Sprintf("%d apps × %d members × %d objects, Pull, created at once", w.few, len(w.members), objectsPerApp)
 			},
@@ -137,7 +173,7 @@ func pulled(o options) []scenario {
 			}, pairMeasures(), pullMeasures()),
 		},
 		{
-			name: "S7-idle", mode: fleet.ModePull, apps: o.few,
+			name: "S7-idle", setting: pullWhole, apps: o.few,
 			title: func(w *world) string {
 				return fmt.Sprintf("the apps of S7, and nothing happens for %s", w.idle)
 			},

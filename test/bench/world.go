@@ -22,10 +22,17 @@ import (
 // setLabel says which members an app of the benchmark is for.
 const setLabel = "bench.example.com/set"
 
+// setting is what scenarios need of a fleet.
+type setting struct {
+	mode fleet.Mode
+	// tenanted: the members are namespaces, many on each cluster.
+	tenanted bool
+}
+
 // world is a fleet and all that the scenarios have in common.
 type world struct {
 	options
-	mode    fleet.Mode
+	setting
 	fleet   *fleet.Fleet
 	hub     *fleet.Cluster
 	members []member
@@ -36,6 +43,7 @@ type world struct {
 	stop      context.CancelFunc
 	started   time.Time
 	spaces    int
+	profiles  int
 }
 
 // member is a MemberCluster that gets apps.
@@ -54,15 +62,42 @@ func (m member) place(app types.NamespacedName) types.NamespacedName {
 	return app
 }
 
-// membersOf are the members of a fleet: one for each cluster.
-func membersOf(f *fleet.Fleet) []member {
-	var members []member
-	for _, c := range f.Clusters() {
-		if c.Name() != fleet.HubName {
-			members = append(members, member{name: c.Name(), cluster: c})
+// join makes the members: the clusters, or namespaces of them in turn.
+func (w *world) join(ctx context.Context) error {
+	clusters := w.clusters()
+	if !w.tenanted {
+		for _, c := range clusters {
+			w.members = append(w.members, member{name: c.Name(), cluster: c})
 		}
+		return nil
 	}
-	return members
+	group, grouped := errgroup.WithContext(ctx)
+	group.SetLimit(driving)
+	for i := range w.tenants {
+		m := member{name: fmt.Sprintf("tenant-%d", i), cluster: clusters[i%len(clusters)], namespace: fmt.Sprintf("tenant-%d", i)}
+		w.members = append(w.members, m)
+		group.Go(func() error {
+			return w.fleet.AddTenant(grouped, fleet.TenantConfig{
+				Name: m.name, Cluster: m.cluster.Name(), Namespace: m.namespace, Mode: w.mode, Labels: map[string]string{setLabel: "whole"},
+			})
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	return w.waitConnected(ctx, w.members)
+}
+
+// waitConnected waits until the hub can work with the members.
+func (w *world) waitConnected(ctx context.Context, members []member) error {
+	return eventually(ctx, catchUp, "the members to be connected", func(ctx context.Context) (bool, error) {
+		for _, m := range members {
+			if ready, err := w.isConnected(ctx, m.name); !ready || err != nil {
+				return false, err
+			}
+		}
+		return true, nil
+	})
 }
 
 // clusters are those of the members, each once.
@@ -70,12 +105,12 @@ func (w *world) clusters() []*fleet.Cluster {
 	return slices.DeleteFunc(w.fleet.Clusters(), func(c *fleet.Cluster) bool { return c == w.hub })
 }
 
-func newWorld(ctx context.Context, o options, mode fleet.Mode) (w *world, err error) {
-	w = &world{options: o, mode: mode, started: time.Now(), simulator: &simulator.Simulator{Selector: v1.LabelManagedBy + "=" + v1.ManagedBy}}
-	cfg := fleet.Config{Dir: filepath.Join(o.out, "fleet"), Fsync: true, Progress: os.Stderr}
+func newWorld(ctx context.Context, o options, s setting) (w *world, err error) {
+	w = &world{options: o, setting: s, started: time.Now(), simulator: &simulator.Simulator{Selector: v1.LabelManagedBy + "=" + v1.ManagedBy}}
+	cfg := fleet.Config{Dir: filepath.Join(o.out, "fleet"), Fsync: true, Progress: os.Stderr, HubArgs: o.hubArgs()}
 	for i := range o.members {
 		cfg.Members = append(cfg.Members, fleet.MemberConfig{
-			Name: fmt.Sprintf("m-%d", i), Mode: mode, Bare: true, Labels: map[string]string{setLabel: "whole"},
+			Name: fmt.Sprintf("m-%d", i), Mode: s.mode, Bare: true, Unjoined: s.tenanted, Labels: map[string]string{setLabel: "whole"},
 		})
 	}
 	if w.fleet, err = fleet.Up(ctx, cfg); err != nil {
@@ -95,7 +130,9 @@ func (w *world) prepare(ctx, life context.Context) (err error) {
 	if w.driver, err = dynamic.NewForConfig(w.hub.Admin()); err != nil {
 		return err
 	}
-	w.members = membersOf(w.fleet)
+	if err := w.join(ctx); err != nil {
+		return err
+	}
 	for _, c := range w.clusters() {
 		if err := w.simulator.Start(life, c.Name(), c.Admin()); err != nil {
 			return err

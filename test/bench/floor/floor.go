@@ -130,10 +130,10 @@ func (f *floor) look(key types.NamespacedName, member string) {
 }
 
 // fill puts an app and a member in the place of the placeholders.
-func fill(content string, v version, member string) []byte {
+func fill(content string, v version, m *member) []byte {
 	return []byte(strings.NewReplacer(
 		plan.Namespace, v.key.Namespace, plan.App, v.key.Name, plan.UID, string(v.uid),
-		plan.Member, member, plan.Image, v.image,
+		plan.Member, m.name, plan.Home, m.namespace, plan.Image, v.image,
 	).Replace(content))
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 
@@ -22,13 +23,15 @@ import (
 
 // member is a cluster that gets every app.
 type member struct {
-	floor   *floor
-	name    string
-	writes  metadata.Interface
-	factory informers.SharedInformerFactory
-	lister  listers.DeploymentLister
-	synced  cache.InformerSynced
-	queue   workqueue.TypedRateLimitingInterface[types.NamespacedName]
+	floor *floor
+	name  string
+	// namespace is where all objects are; empty: in that of their app.
+	namespace string
+	writes    metadata.Interface
+	factory   informers.SharedInformerFactory
+	lister    listers.DeploymentLister
+	synced    cache.InformerSynced
+	queue     workqueue.TypedRateLimitingInterface[types.NamespacedName]
 }
 
 func newMember(c plan.Cluster, f *floor) (*member, error) {
@@ -48,10 +51,10 @@ func newMember(c plan.Cluster, f *floor) (*member, error) {
 		return nil, fmt.Errorf("connecting to %s: %w", c.Name, err)
 	}
 	m := &member{
-		floor: f, name: c.Name, writes: writes,
+		floor: f, name: c.Name, namespace: c.Namespace, writes: writes,
 		queue: workqueue.NewTypedRateLimitingQueue(workqueue.DefaultTypedControllerRateLimiter[types.NamespacedName]()),
 	}
-	m.factory = informers.NewSharedInformerFactoryWithOptions(reads, 0, informers.WithTweakListOptions(func(o *metav1.ListOptions) {
+	m.factory = informers.NewSharedInformerFactoryWithOptions(reads, 0, informers.WithNamespace(c.Namespace), informers.WithTweakListOptions(func(o *metav1.ListOptions) {
 		o.LabelSelector = plan.HubLabel + "=" + plan.Manager + "," + plan.MemberLabel + "=" + c.Name
 	}))
 	deployments := m.factory.Apps().V1().Deployments()
@@ -75,14 +78,17 @@ func (m *member) start(ctx context.Context) error {
 
 func (m *member) saw(object any) {
 	if d, ok := object.(*appsv1.Deployment); ok {
-		m.floor.look(types.NamespacedName{Namespace: d.Namespace, Name: d.Name}, m.name)
+		m.floor.look(types.NamespacedName{Namespace: cmp.Or(d.Labels[plan.NamespaceLabel], d.Namespace), Name: d.Name}, m.name)
 	}
 }
+
+// home is the namespace of an app's objects.
+func (m *member) home(app types.NamespacedName) string { return cmp.Or(m.namespace, app.Namespace) }
 
 // ready is the generation of the Deployment in the cache, and whether all of its
 // pods are there.
 func (m *member) ready(key types.NamespacedName) (generation int64, ready bool) {
-	d, err := m.lister.Deployments(key.Namespace).Get(key.Name)
+	d, err := m.lister.Deployments(m.home(key)).Get(key.Name)
 	if err != nil {
 		return 0, false // it is not there yet
 	}
@@ -120,8 +126,8 @@ func (m *member) apply(ctx context.Context, key types.NamespacedName) error {
 	generation := int64(0)
 	for _, o := range objects {
 		resource := schema.GroupVersionResource{Group: o.Group, Version: o.Version, Resource: o.Resource}
-		written, err := m.writes.Resource(resource).Namespace(key.Namespace).Patch(ctx, key.Name, types.ApplyPatchType,
-			fill(o.Content, v, m.name), metav1.PatchOptions{FieldManager: plan.Manager, Force: ptr.To(true)})
+		written, err := m.writes.Resource(resource).Namespace(m.home(key)).Patch(ctx, key.Name, types.ApplyPatchType,
+			fill(o.Content, v, m), metav1.PatchOptions{FieldManager: plan.Manager, Force: ptr.To(true)})
 		if err != nil {
 			return fmt.Errorf("applying %s %s to %s: %w", o.Resource, key, m.name, err)
 		}

@@ -19,6 +19,7 @@ const (
 	App       = "zz-app"
 	UID       = "zz-uid"
 	Member    = "zz-member"
+	Home      = "zz-home"
 	Image     = "zz-image"
 )
 
@@ -27,6 +28,9 @@ const (
 	Manager     = "bench-floor"
 	HubLabel    = "example.com/hub-id"
 	MemberLabel = "example.com/member"
+	// NamespaceLabel is the app's namespace, on objects that are in the namespace of
+	// a namespaced member.
+	NamespaceLabel = "example.com/app-namespace"
 )
 
 // Plan is written to the floor's standard input as JSON.
@@ -43,6 +47,8 @@ type Plan struct {
 type Cluster struct {
 	Name       string `json:"name"`
 	Kubeconfig string `json:"kubeconfig"`
+	// Namespace is where all of its objects are; empty: in that of their app.
+	Namespace string `json:"namespace,omitempty"`
 }
 
 // Object is the same on every member but for the placeholders.
