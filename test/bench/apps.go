@@ -182,10 +182,15 @@ func (a *apps) setImage(ctx context.Context, name string, generation int64) erro
 	return err
 }
 
+// patience is how long all apps may take: there may be 100,000 objects to write.
+func (a *apps) patience() time.Duration {
+	return 5*time.Minute + time.Duration(a.n*len(a.world.members))*objectsPerApp*10*time.Millisecond
+}
+
 // waitReady waits until all apps are ready at a generation.
 func (a *apps) waitReady(ctx context.Context, generation int64) error {
 	missing := 0
-	err := eventually(ctx, 10*time.Minute, "the apps", func(context.Context) (bool, error) {
+	err := eventually(ctx, a.patience(), "the apps", func(context.Context) (bool, error) {
 		a.mu.Lock()
 		defer a.mu.Unlock()
 		missing = a.n

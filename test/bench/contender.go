@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -99,7 +98,7 @@ func (a *apps) clean(ctx context.Context) error {
 	if err := mine.DeleteCollection(ctx, metav1.DeleteOptions{}, metav1.ListOptions{}); err != nil {
 		return fmt.Errorf("deleting the apps of %s: %w", a.contender.name, err)
 	}
-	if err := eventually(ctx, 5*time.Minute, "the apps of "+a.contender.name+" to be gone", func(ctx context.Context) (bool, error) {
+	if err := eventually(ctx, a.patience(), "the apps of "+a.contender.name+" to be gone", func(ctx context.Context) (bool, error) {
 		left, err := mine.List(ctx, metav1.ListOptions{Limit: 1})
 		return err == nil && len(left.Items) == 0, err
 	}); err != nil {

@@ -13,14 +13,6 @@ import (
 // objectsPerApp is how many objects an app has on a member, but for lone ones.
 const objectsPerApp = 2
 
-// objects is the number of them that an app has on a member.
-func objects(lone bool) int {
-	if lone {
-		return 1
-	}
-	return objectsPerApp
-}
-
 // idle measures a time in which nothing happens. What the apps' creation leaves to
 // be written has had its time to be written before: settle.
 func idle(ctx context.Context, a *apps, run *report.Run) (counts meter.Counts, err error) {

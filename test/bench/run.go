@@ -72,7 +72,7 @@ func (w *world) runAll(ctx context.Context) (out []report.Scenario, err error) {
 		switch {
 		case len(steps) == 0:
 		case first.alone != nil:
-			group, err = w.repeat(ctx, first)
+			group, err = w.repeat(ctx, steps)
 		default:
 			group, err = w.pairs(ctx, steps)
 		}
@@ -108,12 +108,7 @@ func (o options) chain(first scenario) []scenario {
 
 // pairs runs steps with each contender in turn, and again.
 func (w *world) pairs(ctx context.Context, steps []scenario) ([]report.Scenario, error) {
-	out := make([]report.Scenario, len(steps))
-	for i, s := range steps {
-		out[i] = report.Scenario{Name: s.name, Title: s.title(w), Measures: s.measures}
-	}
-	notPicked := func(s report.Scenario) bool { return !w.picked(s.Name) }
-	n := steps[0].apps
+	out, n := w.blank(steps), steps[0].apps
 	for pair := range w.runs {
 		for _, c := range order(pair, w) {
 			runs, err := w.run(ctx, c, steps, n)
@@ -123,11 +118,11 @@ func (w *world) pairs(ctx context.Context, steps []scenario) ([]report.Scenario,
 					runs[i].Values[keyMakespan], runs[i].Values[keyRequests])
 			}
 			if err != nil {
-				return slices.DeleteFunc(out, notPicked), err
+				return slices.DeleteFunc(out, w.notPicked), err
 			}
 		}
 	}
-	return slices.DeleteFunc(out, notPicked), nil
+	return slices.DeleteFunc(out, w.notPicked), nil
 }
 
 // run has one contender take the steps in a namespace of its own, and cleans up.
@@ -194,35 +189,52 @@ func (w *world) measure(ctx context.Context, a *apps, s scenario, pid int) (repo
 	return run, err
 }
 
-// repeat runs a scenario that has no floor, with the hub alone.
-func (w *world) repeat(ctx context.Context, s scenario) ([]report.Scenario, error) {
-	out := report.Scenario{Name: s.name, Title: s.title(w), Measures: s.measures}
+// repeat runs scenarios that have no floor, with the hub alone, and again.
+func (w *world) repeat(ctx context.Context, steps []scenario) ([]report.Scenario, error) {
+	out := w.blank(steps)
 	for i := range w.repeats {
 		began := time.Now()
-		run, err := w.soloRun(ctx, s)
-		if err != nil {
-			return []report.Scenario{out}, err
+		runs, err := w.soloRun(ctx, steps)
+		for j := range runs {
+			out[j].Runs = append(out[j].Runs, runs[j])
 		}
-		out.Runs = append(out.Runs, run)
-		w.say("%s, run %d of %d: %.0f s", s.name, i+1, w.repeats, time.Since(began).Seconds())
+		if err != nil {
+			return slices.DeleteFunc(out, w.notPicked), err
+		}
+		w.say("%s, run %d of %d: %.0f s", steps[0].name, i+1, w.repeats, time.Since(began).Seconds())
 	}
-	return []report.Scenario{out}, nil
+	return slices.DeleteFunc(out, w.notPicked), nil
 }
 
 // soloRun has the hub put apps on the members, which is not measured, then plays
-// the scenario with them, and cleans up.
-func (w *world) soloRun(ctx context.Context, s scenario) (report.Run, error) {
-	run := report.Run{Contender: report.Hub, Values: map[string]float64{}}
-	a, err := w.populate(ctx, s.apps, s.lone)
+// the scenarios with them, and cleans up.
+func (w *world) soloRun(ctx context.Context, steps []scenario) (runs []report.Run, err error) {
+	a, err := w.populate(ctx, steps[0].apps, steps[0].lone)
 	if err != nil {
-		return run, err
+		return nil, err
 	}
 	defer a.close()
-	if err := s.alone(ctx, a, &run); err != nil {
-		return run, err
+	for _, s := range steps {
+		run := report.Run{Contender: report.Hub, Values: map[string]float64{}}
+		if err := s.alone(ctx, a, &run); err != nil {
+			return runs, err
+		}
+		w.say("%s: measured", s.name)
+		runs = append(runs, run)
 	}
-	return run, a.clean(ctx)
+	return runs, a.clean(ctx)
 }
+
+// blank are the scenarios without a run.
+func (w *world) blank(steps []scenario) []report.Scenario {
+	out := make([]report.Scenario, len(steps))
+	for i, s := range steps {
+		out[i] = report.Scenario{Name: s.name, Title: s.title(w), Measures: s.measures}
+	}
+	return out
+}
+
+func (o options) notPicked(s report.Scenario) bool { return !o.picked(s.Name) }
 
 // populate puts apps of the hub on the members and waits until they are ready.
 func (w *world) populate(ctx context.Context, n int, lone bool) (*apps, error) {

@@ -101,9 +101,9 @@ func aloneWithPush(o options) []scenario {
 				blackHoleMeasures()),
 		},
 		{
-			name: "S5", setting: o.crowded(), apps: o.crowd, lone: o.large,
+			name: "S5", setting: o.crowded(), after: "S2",
 			title: func(w *world) string {
-				return fmt.Sprintf("SIGKILL and restart of the hub with %d apps × %d members × %d objects", w.crowd, len(w.members), objects(o.large))
+				return fmt.Sprintf("SIGKILL and restart of the hub with %d apps × %d members × 1 object", w.crowd, len(w.members))
 			},
 			alone: restart,
 			measures: measures(goals{
