@@ -12,14 +12,16 @@ import (
 	v1 "github.com/example/myapp-hub/api/v1"
 )
 
-// Frame is a manifest without what is not its content: the name of the member and
-// the stamp. What is to be the same on many members is made once, and costs each of
+// Frame is a manifest without what is not its content: the name of the member, the
+// namespace if that is the member's, and the stamp. What is to be the same on many members is made once, and costs each of
 // them a copy of its bytes. Frames are immutable.
 type Frame struct {
 	// like is the manifest but for its bytes.
 	like Manifest
 	// member is the name that the object came with.
 	member string
+	// homed is true if the namespace is that of the member.
+	homed bool
 	// parts are the bytes before, between and after the holes, in which the member
 	// and the stamp go.
 	parts [][]byte
@@ -29,6 +31,7 @@ type Frame struct {
 // The holes of a frame.
 const (
 	holeMember     = "member"
+	holeNamespace  = "namespace"
 	holeGeneration = "generation"
 	holeSpecHash   = "spec"
 	holeEpoch      = "epoch"
@@ -44,13 +47,17 @@ func stampHoles() map[string]string {
 }
 
 // NewFrame hashes the content of an object, which is changed in place. The label
-// that names the member is not content: what is the same on all members has one hash.
-func NewFrame(object map[string]any) (Frame, error) {
+// that names the member is not content, and neither is the namespace of a member to
+// which all objects go: what is the same on all members has one hash.
+func NewFrame(object map[string]any, member Member) (Frame, error) {
 	metadata, ok := object["metadata"].(map[string]any)
 	if !ok {
 		return Frame{}, fmt.Errorf("object has no metadata")
 	}
 	f := Frame{like: identity(object, metadata)}
+	if f.homed = member.Namespace != "" && f.like.Namespace == member.Namespace; f.homed {
+		delete(metadata, "namespace")
+	}
 	labels, _ := metadata["labels"].(map[string]any)
 	if f.member, ok = labels[v1.LabelMember].(string); ok {
 		delete(labels, v1.LabelMember)
@@ -75,6 +82,9 @@ func NewFrame(object map[string]any) (Frame, error) {
 	}
 	if f.member != "" {
 		labels[v1.LabelMember] = mark + holeMember
+	}
+	if f.homed {
+		metadata["namespace"] = mark + holeNamespace
 	}
 	raw, err := json.Marshal(object)
 	if err != nil {
@@ -118,10 +128,20 @@ func (f *Frame) cut(raw []byte, mark string) {
 	}
 }
 
+// Member is for whom a manifest is.
+type Member struct {
+	Name string
+	// Namespace is where all objects of the member are; empty: in that of their app.
+	Namespace string
+}
+
 // For is the manifest for a member.
-func (f Frame) For(member string, stamp Stamp) Manifest {
+func (f Frame) For(member Member, stamp Stamp) Manifest {
 	m := f.like
-	size := len(member) + len(stamp.SpecHash) + len(stamp.HubVersion) + 2*len("1234567890")
+	if f.homed {
+		m.Namespace = member.Namespace
+	}
+	size := len(member.Name) + len(member.Namespace) + len(stamp.SpecHash) + len(stamp.HubVersion) + 2*len("1234567890")
 	for _, part := range f.parts {
 		size += len(part)
 	}
@@ -133,7 +153,9 @@ func (f Frame) For(member string, stamp Stamp) Manifest {
 		}
 		switch f.holes[i] {
 		case holeMember:
-			m.Raw = append(m.Raw, quotable(member)...)
+			m.Raw = append(m.Raw, quotable(member.Name)...)
+		case holeNamespace:
+			m.Raw = append(m.Raw, quotable(member.Namespace)...)
 		case holeGeneration:
 			m.Raw = strconv.AppendInt(m.Raw, stamp.Generation, 10)
 		case holeSpecHash:

@@ -2,6 +2,7 @@ package manifest
 
 import (
 	"encoding/json"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -26,7 +27,7 @@ func TestFrame(t *testing.T) {
 			Epoch: rapid.Int64Range(0, MaxEpoch).Draw(t, "epoch"), Generation: rapid.Int64Min(0).Draw(t, "generation"),
 			SpecHash: text.Draw(t, "hash"), HubVersion: text.Draw(t, "version"),
 		}
-		f, err := NewFrame(labelled(name, value, "eu-1"))
+		f, err := NewFrame(labelled(name, value, "eu-1"), Member{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -34,9 +35,18 @@ func TestFrame(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		shared := f.For("us-1", stamp)
+		shared := f.For(Member{Name: "us-1"}, stamp)
 		if diff := cmp.Diff(alone, shared); diff != "" {
 			t.Fatalf("-alone +shared:\n%s\n%s", diff, shared.Raw)
+		}
+		homed, err := NewFrame(labelled(name, value, "eu-1"), Member{Namespace: "shop"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(string(alone.Raw), string(homed.For(Member{Name: "us-1", Namespace: "shop"}, stamp).Raw), cmp.Transformer("hashless", func(raw string) string {
+			return strings.NewReplacer(alone.Hash, "", homed.like.Hash, "").Replace(raw)
+		})); diff != "" {
+			t.Fatalf("-alone +of a namespaced member:\n%s", diff)
 		}
 		var decoded, want any
 		o := labelled(name, value, "us-1")
@@ -83,13 +93,13 @@ func TestHashIsNotOfTheMember(t *testing.T) {
 }
 
 func BenchmarkFrameFor(b *testing.B) {
-	f, err := NewFrame(labelled("web", "x", "eu-1"))
+	f, err := NewFrame(labelled("web", "x", "eu-1"), Member{})
 	if err != nil {
 		b.Fatal(err)
 	}
 	b.ReportAllocs()
 	for b.Loop() {
-		if m := f.For("us-1", Stamp{Generation: 7, SpecHash: "e99dc442-0123456789abcdef", HubVersion: "12345"}); len(m.Raw) == 0 {
+		if m := f.For(Member{Name: "us-1"}, Stamp{Generation: 7, SpecHash: "e99dc442-0123456789abcdef", HubVersion: "12345"}); len(m.Raw) == 0 {
 			b.Fatal("no bytes")
 		}
 	}

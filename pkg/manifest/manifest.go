@@ -105,11 +105,11 @@ func (m Manifest) String() string {
 
 // New hashes an object and stamps it. The object is changed in place.
 func New(object map[string]any, stamp Stamp) (Manifest, error) {
-	f, err := NewFrame(object)
+	f, err := NewFrame(object, Member{})
 	if err != nil {
 		return Manifest{}, err
 	}
-	return f.For(f.member, stamp), nil
+	return f.For(Member{Name: f.member}, stamp), nil
 }
 
 // Parse reads the identity of an object that New stamped. It fails for an

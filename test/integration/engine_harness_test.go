@@ -165,14 +165,7 @@ func (e *engineTest) render(edits ...func(*render.Input)) []manifest.Manifest {
 	return manifests
 }
 
-func (e *engineTest) observe() apply.Observed {
-	e.t.Helper()
-	observed, err := e.engine.Observe(e.t.Context(), e.owner)
-	if err != nil {
-		e.t.Fatal(err)
-	}
-	return observed
-}
+func (e *engineTest) observe() apply.Observed { return e.engine.Observe(e.owner) }
 
 func (e *engineTest) apply(manifests []manifest.Manifest, observed apply.Observed) apply.ChangeSet {
 	e.t.Helper()

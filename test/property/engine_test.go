@@ -77,10 +77,7 @@ func (e *engine) pass(ctx context.Context, v *version) (apply.ChangeSet, error) 
 	var set apply.ChangeSet
 	var failed error
 	err := settle(ctx, func() error {
-		observed, err := e.Observe(ctx, v.owner)
-		if err != nil {
-			return err
-		}
+		observed := e.Observe(v.owner)
 		set, failed = e.Apply(ctx, v.owner, v.manifests, v.policies, observed)
 		if change, ok := set.Trouble(); ok && change.Reason == v1.ReasonUnreadable {
 			return errors.New(change.Message)
@@ -155,20 +152,15 @@ func compare(set apply.ChangeSet, manifests []manifest.Manifest, want func(manif
 // settled waits until the cache shows the app as it is wanted, and no more of it.
 func (e *engine) settled(ctx context.Context, v *version) error {
 	return settle(ctx, func() error {
-		observed, err := e.Observe(ctx, v.owner)
-		if err != nil {
-			return err
-		}
-		for _, c := range apply.Compare(v.manifests, observed, "", "").Changes {
+		for _, c := range apply.Compare(v.manifests, e.Observe(v.owner), "", "").Changes {
 			if c.Action != apply.Unchanged {
 				return errors.New(c.Message)
 			}
 		}
-		shown, err := e.StampsOf(ctx, types.NamespacedName{Namespace: v.owner.Namespace, Name: v.owner.Name})
-		if err == nil && len(shown) != len(v.manifests) {
-			err = fmt.Errorf("the cache shows %d objects, want %d", len(shown), len(v.manifests))
+		if shown := e.StampsOf(types.NamespacedName{Namespace: v.owner.Namespace, Name: v.owner.Name}); len(shown) != len(v.manifests) {
+			return fmt.Errorf("the cache shows %d objects, want %d", len(shown), len(v.manifests))
 		}
-		return err
+		return nil
 	})
 }
 

@@ -8,7 +8,6 @@ import (
 	"strings"
 	"time"
 
-	appsv1 "k8s.io/api/apps/v1"
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -115,7 +114,7 @@ func (e *Engine) adopting(ctx context.Context, t target) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return t.yield(lostFields{}, Observed{deployments: map[string]*appsv1.Deployment{t.Name: d}})
+	return t.yield(lostFields{}, Observed{deployments: map[string]*deployment{t.Name: newDeployment(d)}})
 }
 
 // A comparison costs the cluster a dry run. As long as neither side changes it is

@@ -156,7 +156,7 @@ func (e *Engine) decideLive(ctx context.Context, t target, uid types.UID, observ
 		if err != nil {
 			return Change{}, err
 		}
-		observed.deployments = map[string]*appsv1.Deployment{t.Name: d}
+		observed.deployments = map[string]*deployment{t.Name: newDeployment(d)}
 	}
 	if _, err := slim(live); err != nil {
 		return Change{}, err

@@ -1,7 +1,6 @@
 package apply
 
 import (
-	appsv1 "k8s.io/api/apps/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -33,17 +32,24 @@ func (e *Engine) appOf(o metav1.Object) App {
 	return app
 }
 
-// handler passes the events of a kind on as the apps that they are about.
-func (e *Engine) handler(kind schema.GroupKind) toolscache.ResourceEventHandler {
-	tell := func(o metav1.Object, initial bool) {
-		if app := e.appOf(o); app.Name != "" {
+// handler keeps the objects of a kind, and passes its events on as the apps that
+// they are about.
+func (e *Engine) handler(kind schema.GroupKind, objects *store) toolscache.ResourceEventHandler {
+	tell := func(app App, initial bool) {
+		if app.Name != "" {
 			e.onChange(app, initial)
 		}
 	}
 	return toolscache.ResourceEventHandlerDetailedFuncs{
 		AddFunc: func(object any, initial bool) {
-			if o := objectOf(object); o != nil && !e.saysNothing(kind, o) {
-				tell(o, initial)
+			o := objectOf(object)
+			if o == nil {
+				return
+			}
+			app := e.appOf(o)
+			objects.put(app, o)
+			if !e.saysNothing(kind, o) {
+				tell(app, initial)
 			}
 		},
 		UpdateFunc: func(before, after any) {
@@ -51,16 +57,21 @@ func (e *Engine) handler(kind schema.GroupKind) toolscache.ResourceEventHandler 
 			if was == nil || is == nil {
 				return
 			}
-			if e.appOf(was) != e.appOf(is) {
-				tell(was, false) // somebody has taken off the marks that name the app
+			old, app := e.appOf(was), e.appOf(is)
+			if old != app { // somebody has taken off the marks that name the app
+				objects.drop(old, was)
+				tell(old, false)
 			}
+			objects.put(app, is)
 			if !e.saysNothing(kind, is) {
-				tell(is, false)
+				tell(app, false)
 			}
 		},
 		DeleteFunc: func(object any) {
 			if o := objectOf(object); o != nil {
-				tell(o, false)
+				app := e.appOf(o)
+				objects.drop(app, o)
+				tell(app, false)
 			}
 		},
 	}
@@ -82,8 +93,8 @@ func objectOf(object any) metav1.Object {
 // all that it shows. Of a Deployment the cluster has yet to say what it makes of it,
 // and of an object of any other kind that has a health it may have nothing to say.
 func (e *Engine) saysNothing(kind schema.GroupKind, o metav1.Object) bool {
-	if d, ok := o.(*appsv1.Deployment); ok {
-		if d.Status.ObservedGeneration == d.Generation {
+	if d, ok := o.(*deployment); ok {
+		if d.status.ObservedGeneration == d.Generation {
 			return false
 		}
 	} else if !isPlain(kind) {

@@ -45,7 +45,7 @@ func TestHandler(t *testing.T) {
 	} {
 		var got []App
 		e := New(Config{Namespace: tt.namespace, OnChange: func(app App, _ bool) { got = append(got, app) }})
-		tt.event(e.handler(serviceGVK.GroupKind()))
+		tt.event(e.handler(serviceGVK.GroupKind(), newStore()))
 		if diff := cmp.Diff(tt.want, got); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", tt.reason, diff)
 		}
@@ -60,8 +60,8 @@ func TestOwnWritesSayNothing(t *testing.T) {
 		edit(&m.ObjectMeta)
 		return m
 	}
-	deployment := func(observed int64) metav1.Object {
-		return &appsv1.Deployment{ObjectMeta: at, Status: appsv1.DeploymentStatus{ObservedGeneration: observed}}
+	rollout := func(observed int64) metav1.Object {
+		return &deployment{ObjectMeta: at, status: appsv1.DeploymentStatus{ObservedGeneration: observed}}
 	}
 	same := func(*metav1.ObjectMeta) {}
 	other := schema.GroupVersionKind{Group: "example.org", Version: "v1", Kind: "Database"}
@@ -75,15 +75,15 @@ func TestOwnWritesSayNothing(t *testing.T) {
 		{"a Service that somebody has changed since", serviceGVK, plain(func(m *metav1.ObjectMeta) { m.ResourceVersion = "8" }), true},
 		{"another one in its place", serviceGVK, plain(func(m *metav1.ObjectMeta) { m.UID = "p" }), true},
 		{"one that we have not written", serviceGVK, plain(func(m *metav1.ObjectMeta) { m.Name = "news" }), true},
-		{"a Deployment that the cluster has not taken up", deploymentGVK, deployment(1), false},
-		{"a Deployment of which the cluster will say no more", deploymentGVK, deployment(2), true},
+		{"a Deployment that the cluster has not taken up", deploymentGVK, rollout(1), false},
+		{"a Deployment of which the cluster will say no more", deploymentGVK, rollout(2), true},
 		{"an object whose health may be in it already", other, plain(same), true},
 	} {
 		told := 0
 		e := New(Config{OnChange: func(App, bool) { told++ }})
 		m := manifest.Manifest{GVK: tt.gvk, Namespace: "shop", Name: "web", Hash: "h", Raw: []byte(`{}`)}
 		e.memory.wrote(m, m.Raw, &metav1.PartialObjectMetadata{ObjectMeta: at})
-		h := e.handler(tt.gvk.GroupKind())
+		h := e.handler(tt.gvk.GroupKind(), newStore())
 		h.OnAdd(tt.object, false)
 		h.OnUpdate(plain(func(m *metav1.ObjectMeta) { m.ResourceVersion = "6" }), tt.object)
 		if (told == 2) != tt.want || told == 1 {

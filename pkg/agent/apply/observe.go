@@ -1,8 +1,6 @@
 package apply
 
 import (
-	"context"
-	"fmt"
 	"maps"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -14,17 +12,10 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v1 "github.com/example/myapp-hub/api/v1"
 	"github.com/example/myapp-hub/pkg/agent/fields"
 	"github.com/example/myapp-hub/pkg/manifest"
-)
-
-// The cache indexes objects by the UID and by the name of their app.
-const (
-	indexAppUID  = "appUID"
-	indexAppName = "appName"
 )
 
 // These annotations are nowhere but in the cache.
@@ -54,7 +45,7 @@ type Observed struct {
 	app     string
 	objects map[objectKey]*metav1.ObjectMeta
 	// Deployments by name.
-	deployments map[string]*appsv1.Deployment
+	deployments map[string]*deployment
 	// whole are the objects that are cached whole.
 	whole map[objectKey]*unstructured.Unstructured
 }
@@ -62,7 +53,7 @@ type Observed struct {
 func newObserved() Observed {
 	return Observed{
 		objects:     map[objectKey]*metav1.ObjectMeta{},
-		deployments: map[string]*appsv1.Deployment{},
+		deployments: map[string]*deployment{},
 		whole:       map[objectKey]*unstructured.Unstructured{},
 	}
 }
@@ -71,7 +62,12 @@ func newObserved() Observed {
 func (o Observed) Empty() bool { return len(o.objects) == 0 }
 
 // Deployment is the cached Deployment of that name, nil if there is none.
-func (o Observed) Deployment(name string) *appsv1.Deployment { return o.deployments[name] }
+func (o Observed) Deployment(name string) *appsv1.Deployment {
+	if d := o.deployments[name]; d != nil {
+		return d.whole()
+	}
+	return nil
+}
 
 // HashOf is the content hash of the cached object that the manifest is about.
 func (o Observed) HashOf(m manifest.Manifest) (hash string, ok bool) {
@@ -89,94 +85,47 @@ func (o Observed) add(kind kindKey, m *metav1.ObjectMeta) {
 }
 
 // Observe reads the app's objects from the cache. It makes no request.
-func (e *Engine) Observe(ctx context.Context, owner Owner) (Observed, error) {
+func (e *Engine) Observe(owner Owner) Observed {
 	seen := newObserved()
 	seen.app = owner.Name
-	for _, gvk := range e.watching(true) {
-		if err := e.observeKind(ctx, gvk, owner, seen); err != nil {
-			return seen, fmt.Errorf("reading cached %ss of %s: %w", gvk.Kind, owner, err)
+	home := e.home(owner)
+	for _, watch := range e.shown() {
+		for _, o := range watch.store.of(owner.UID) {
+			if o.GetNamespace() == home && !isCopy(o) {
+				seen.see(watch.gvk.GroupKind(), o)
+			}
 		}
 	}
-	return seen, nil
+	return seen
 }
 
-func (e *Engine) observeKind(ctx context.Context, gvk schema.GroupVersionKind, owner Owner, seen Observed) error {
-	list, err := e.listCached(ctx, gvk, appObjects(e.home(owner), string(owner.UID))...)
-	if err != nil {
-		return err
-	}
-	for _, object := range list {
-		if isCopy(object) {
-			continue
-		}
-		switch o := object.(type) {
-		case *appsv1.Deployment:
-			seen.deployments[o.Name] = o
-			seen.add(gvk.GroupKind(), &o.ObjectMeta)
-		case *metav1.PartialObjectMetadata:
-			seen.add(gvk.GroupKind(), &o.ObjectMeta)
-		case *unstructured.Unstructured:
-			m := metaOf(o)
-			seen.add(gvk.GroupKind(), m)
-			seen.whole[objectKey{gvk.GroupKind(), types.NamespacedName{Namespace: m.Namespace, Name: m.Name}}] = o
-		}
-	}
-	return nil
-}
-
-// listCached lists cached objects of a kind in the type that watched gives.
-func (e *Engine) listCached(ctx context.Context, gvk schema.GroupVersionKind, opts ...client.ListOption) ([]client.Object, error) {
-	listGVK := gvk.GroupVersion().WithKind(gvk.Kind + "List")
-	var objects []client.Object
-	switch watched(gvk).(type) {
-	case *appsv1.Deployment:
-		var list appsv1.DeploymentList
-		if err := e.cache.List(ctx, &list, opts...); err != nil {
-			return nil, err
-		}
-		for i := range list.Items {
-			objects = append(objects, &list.Items[i])
-		}
+// see adds a cached object.
+func (o Observed) see(kind kindKey, object metav1.Object) {
+	switch cached := object.(type) {
+	case *deployment:
+		o.deployments[cached.Name] = cached
+		o.add(kind, &cached.ObjectMeta)
 	case *metav1.PartialObjectMetadata:
-		var list metav1.PartialObjectMetadataList
-		list.SetGroupVersionKind(listGVK)
-		if err := e.cache.List(ctx, &list, opts...); err != nil {
-			return nil, err
-		}
-		for i := range list.Items {
-			objects = append(objects, &list.Items[i])
-		}
-	default:
-		var list unstructured.UnstructuredList
-		list.SetGroupVersionKind(listGVK)
-		if err := e.cache.List(ctx, &list, opts...); err != nil {
-			return nil, err
-		}
-		for i := range list.Items {
-			objects = append(objects, &list.Items[i])
-		}
+		o.add(kind, &cached.ObjectMeta)
+	case *unstructured.Unstructured:
+		m := metaOf(cached)
+		o.add(kind, m)
+		o.whole[objectKey{kind, types.NamespacedName{Namespace: m.Namespace, Name: m.Name}}] = cached
 	}
-	return objects, nil
 }
 
 // StampsOf are the stamps of the cached objects of all apps that have or had a
 // name.
-func (e *Engine) StampsOf(ctx context.Context, app types.NamespacedName) ([]manifest.Stamp, error) {
+func (e *Engine) StampsOf(app types.NamespacedName) []manifest.Stamp {
 	var stamps []manifest.Stamp
-	for _, gvk := range e.watching(true) {
-		named := []client.ListOption{client.MatchingFields{indexAppName: app.Name}, client.UnsafeDisableDeepCopy}
-		list, err := e.listCached(ctx, gvk, named...)
-		if err != nil {
-			return nil, fmt.Errorf("reading cached %ss of %s: %w", gvk.Kind, app, err)
-		}
-		for _, o := range list {
-			if isCopy(o) || e.appOf(o).NamespacedName != app {
-				continue
+	for _, watch := range e.shown() {
+		for _, o := range watch.store.named(app) {
+			if !isCopy(o) {
+				stamps = append(stamps, manifest.StampOf(o.GetAnnotations()))
 			}
-			stamps = append(stamps, manifest.StampOf(o.GetAnnotations()))
 		}
 	}
-	return stamps, nil
+	return stamps
 }
 
 // metaOf is what the engine needs of an object's metadata.
@@ -198,7 +147,7 @@ func CacheOptions(hubID, member, namespace string) cache.Options {
 	}
 	options := cache.Options{
 		DefaultLabelSelector: labels.SelectorFromSet(set), DefaultTransform: slim, NewInformer: newInformer,
-		// Reading a kind that is not watched any more must not begin a watch, and wait for it.
+		// What is read is read from the stores that follow the informers.
 		ReaderFailOnMissingInformer: true,
 	}
 	if namespace != "" {
@@ -212,6 +161,9 @@ func CacheOptions(hubID, member, namespace string) cache.Options {
 // slim keeps what the engine and health read of an object. It may see an object
 // again that it has made slim.
 func slim(object any) (any, error) {
+	if _, slimmed := object.(*deployment); slimmed {
+		return object, nil
+	}
 	accessor, err := meta.Accessor(object)
 	if err != nil {
 		return object, nil //nolint:nilerr // a tombstone or list: nothing to slim
@@ -236,7 +188,7 @@ func slim(object any) (any, error) {
 	}
 	accessor.SetAnnotations(kept)
 	if d, ok := object.(*appsv1.Deployment); ok {
-		d.Spec = appsv1.DeploymentSpec{Replicas: d.Spec.Replicas, ProgressDeadlineSeconds: d.Spec.ProgressDeadlineSeconds}
+		return newDeployment(d), nil
 	}
 	return object, nil
 }
@@ -253,14 +205,4 @@ func stampsOf(annotations map[string]string) map[string]string {
 		}
 	}
 	return kept
-}
-
-// byLabel is the index function of objects by one of their labels.
-func byLabel(label string) client.IndexerFunc {
-	return func(o client.Object) []string {
-		if value := o.GetLabels()[label]; value != "" {
-			return []string{value}
-		}
-		return nil
-	}
 }

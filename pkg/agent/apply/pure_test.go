@@ -131,7 +131,7 @@ func shows(manifests ...manifest.Manifest) Observed {
 				Conditions: []appsv1.DeploymentCondition{{Type: appsv1.DeploymentAvailable, Status: corev1.ConditionTrue}}},
 		}
 		if m.GVK == deploymentGVK {
-			o.deployments[m.Name] = d
+			o.deployments[m.Name] = newDeployment(d)
 		}
 		o.add(m.GVK.GroupKind(), &d.ObjectMeta)
 	}

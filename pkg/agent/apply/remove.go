@@ -47,10 +47,7 @@ func (e *Engine) Strays(ctx context.Context, owner Owner) (bool, error) {
 // means that nothing is known.
 func (e *Engine) Remove(ctx context.Context, owner Owner, policy v1.DeletionPolicy) (Removal, error) {
 	e.memory.forget(owner.UID)
-	cached, err := e.Observe(ctx, owner)
-	if err != nil {
-		return Removal{}, err
-	}
+	cached := e.Observe(owner)
 	found, err := e.listAll(ctx, owner)
 	if err != nil {
 		return Removal{}, err

@@ -1,14 +1,12 @@
 package apply
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"slices"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/resourceversion"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v1 "github.com/example/myapp-hub/api/v1"
 	"github.com/example/myapp-hub/pkg/manifest"
@@ -82,20 +80,16 @@ func (o Observed) Lacks(manifests []manifest.Manifest) bool {
 
 // Reached is how far a hub was at least when it wrote what the cache shows of it:
 // the latest epoch, and the highest version in that. It is zero if there is nothing.
-func (e *Engine) Reached(ctx context.Context, hubID string) (Reached, error) {
+func (e *Engine) Reached(hubID string) Reached {
 	var most Reached
-	for _, gvk := range e.watching(true) {
-		list, err := e.listCached(ctx, gvk, client.UnsafeDisableDeepCopy)
-		if err != nil {
-			return most, fmt.Errorf("reading cached %ss: %w", gvk.Kind, err)
-		}
-		for _, o := range list {
+	for _, watch := range e.shown() {
+		for o := range watch.store.all() {
 			if o.GetLabels()[v1.LabelHubID] == hubID {
 				most = most.and(manifest.StampOf(o.GetAnnotations()))
 			}
 		}
 	}
-	return most, nil
+	return most
 }
 
 // Reached is a point in the history of a hub.

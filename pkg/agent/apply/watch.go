@@ -13,7 +13,6 @@ import (
 	"k8s.io/apimachinery/pkg/util/wait"
 	toolscache "k8s.io/client-go/tools/cache"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 	logf "sigs.k8s.io/controller-runtime/pkg/log"
 
 	v1 "github.com/example/myapp-hub/api/v1"
@@ -35,6 +34,8 @@ type watches struct {
 
 type kindWatch struct {
 	gvk schema.GroupVersionKind
+	// store has what the cache shows.
+	store *store
 	// synced is true while the cache shows what there is.
 	synced func() bool
 	// lost is closed when the cluster no longer finds the kind; ended is true once
@@ -145,21 +146,16 @@ func (e *Engine) watchAnew(gvk schema.GroupVersionKind, failures int) error {
 
 // begin starts a watch; the caller holds the lock.
 func (e *Engine) begin(gvk schema.GroupVersionKind, failures int) (kindWatch, error) {
-	ctx, object := e.watches.life, watched(gvk)
-	for index, label := range map[string]string{indexAppUID: v1.LabelAppUID, indexAppName: v1.LabelApp} {
-		if err := e.cache.IndexField(ctx, object, index, byLabel(label)); err != nil {
-			return kindWatch{}, fmt.Errorf("indexing %s by app: %w", gvk, err)
-		}
-	}
-	started, err := e.cache.GetInformer(ctx, object, cache.BlockUntilSynced(false))
+	ctx, objects := e.watches.life, newStore()
+	started, err := e.cache.GetInformer(ctx, watched(gvk), cache.BlockUntilSynced(false))
 	if err != nil {
 		return kindWatch{}, fmt.Errorf("starting the informer of %s: %w", gvk, err)
 	}
-	registration, err := started.AddEventHandler(e.handler(gvk.GroupKind()))
+	registration, err := started.AddEventHandler(e.handler(gvk.GroupKind(), objects))
 	if err != nil {
 		return kindWatch{}, fmt.Errorf("watching %s: %w", gvk, err)
 	}
-	watch := kindWatch{gvk: gvk, synced: registration.HasSynced, failures: failures, denied: func() bool { return false }}
+	watch := kindWatch{gvk: gvk, store: objects, synced: registration.HasSynced, failures: failures, denied: func() bool { return false }}
 	if i, ok := started.(*informer); ok {
 		watch.denied = i.denied.Load
 		if !isRendered(gvk) {
@@ -196,6 +192,19 @@ func (e *Engine) watching(synced bool) []schema.GroupVersionKind {
 	}
 	slices.SortFunc(kinds, func(a, b schema.GroupVersionKind) int { return strings.Compare(a.String(), b.String()) })
 	return kinds
+}
+
+// shown are the watches whose cache shows what there is.
+func (e *Engine) shown() []kindWatch {
+	e.watches.mu.Lock()
+	defer e.watches.mu.Unlock()
+	shown := make([]kindWatch, 0, len(e.watches.kinds))
+	for _, watch := range e.watches.kinds {
+		if watch.synced() {
+			shown = append(shown, watch)
+		}
+	}
+	return shown
 }
 
 // gvkOf is the watched version of a kind.
@@ -253,11 +262,4 @@ func (e *Engine) prepare(ctx context.Context, home string, manifests []manifest.
 		}
 	}
 	return Change{}, true, nil
-}
-
-// appObjects are options to list an app's cached objects without copying them.
-func appObjects(namespace string, uid string) []client.ListOption {
-	return []client.ListOption{
-		client.InNamespace(namespace), client.MatchingFields{indexAppUID: uid}, client.UnsafeDisableDeepCopy,
-	}
 }

@@ -145,10 +145,7 @@ func (r *Reconciler) put(ctx context.Context, owner apply.Owner, work *v1.Work) 
 	if missing, err := r.fill(ctx, work, manifests); err != nil || missing != "" {
 		return v1.Feedback{State: v1.FeedbackProgressing, Reason: v1.ReasonPending, Message: missing}, 0, err
 	}
-	observed, err := r.Engine.Observe(ctx, owner)
-	if err != nil {
-		return v1.Feedback{}, 0, err
-	}
+	observed := r.Engine.Observe(owner)
 	if observed.Lacks(manifests) {
 		if reached, ahead, err := r.ahead(ctx, work); err != nil || ahead {
 			return apply.Older(reached), retryOlder, err
@@ -170,11 +167,11 @@ func (r *Reconciler) put(ctx context.Context, owner apply.Owner, work *v1.Work) 
 // deleted since. The hub has got at least as far as the Work that it wrote, so an
 // order that is new costs no request.
 func (r *Reconciler) ahead(ctx context.Context, work *v1.Work) (apply.Reached, bool, error) {
-	reached, err := r.Engine.Reached(ctx, work.Spec.HubID)
-	if err != nil || reached.Epoch < work.Spec.HubEpoch {
-		return reached, false, err
-	}
-	if reached.Epoch > work.Spec.HubEpoch {
+	reached := r.Engine.Reached(work.Spec.HubID)
+	switch {
+	case reached.Epoch < work.Spec.HubEpoch:
+		return reached, false, nil
+	case reached.Epoch > work.Spec.HubEpoch:
 		return reached, true, nil
 	}
 	if !apply.LaterVersion(reached.Version, work.ResourceVersion) {

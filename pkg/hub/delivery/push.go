@@ -39,10 +39,7 @@ func (r *Reconciler) pushApply(ctx context.Context, o order, engine *apply.Engin
 		return reconcile.Result{}, nil
 	}
 	owner := r.owner(o)
-	observed, err := engine.Observe(ctx, owner)
-	if err != nil {
-		return reconcile.Result{}, err
-	}
+	observed := engine.Observe(owner)
 	missing, err := r.fill(ctx, o, &wanted, observed.HashOf)
 	if err != nil {
 		return reconcile.Result{}, r.failed(o, err)
@@ -97,12 +94,9 @@ func (r *Reconciler) pushRemoval(ctx context.Context, o order, engine *apply.Eng
 // pushStray reports objects of the app that no decision explains. What the cache
 // shows is confirmed by a live read: it may be behind a removal.
 func (r *Reconciler) pushStray(ctx context.Context, o order, engine *apply.Engine) error {
-	observed, err := engine.Observe(ctx, r.owner(o))
-	if err != nil {
-		return err
-	}
 	stray := false
-	if !observed.Empty() {
+	if !engine.Observe(r.owner(o)).Empty() {
+		var err error
 		if stray, err = engine.Strays(ctx, r.owner(o)); err != nil {
 			return err
 		}

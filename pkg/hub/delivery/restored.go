@@ -18,14 +18,12 @@ func (r *Reconciler) look(ctx context.Context, member string, l *link) error {
 	if l.looked.Load() {
 		return nil
 	}
-	reached, err := l.engine.Reached(ctx, r.HubID)
-	if err != nil {
-		return err
-	}
+	reached := l.engine.Reached(r.HubID)
 	r.Guard.SawEpoch(reached.Epoch)
 	epoch := r.Guard.Epoch()
 	ahead := reached.Epoch > epoch
 	if reached.Epoch == epoch {
+		var err error
 		if ahead, err = r.Guard.Ahead(ctx, reached.Version); err != nil {
 			return err
 		}
@@ -41,11 +39,7 @@ func (r *Reconciler) look(ctx context.Context, member string, l *link) error {
 // the hub was further than its API server is. The app need not exist: it may have
 // been made after the backup.
 func (r *Reconciler) holdIfAhead(ctx context.Context, member string, app types.NamespacedName, engine *apply.Engine) error {
-	stamps, err := engine.StampsOf(ctx, app)
-	if err != nil {
-		return err
-	}
-	for _, stamp := range stamps {
+	for _, stamp := range engine.StampsOf(app) {
 		r.Guard.SawEpoch(stamp.Epoch)
 		if stamp.Epoch < r.Guard.Epoch() || stamp.HubVersion == "" {
 			continue

@@ -25,8 +25,9 @@ type Plan struct {
 
 // shape is all that decides what members get that nothing peculiar is made for.
 type shape struct {
-	namespace string
-	replicas  int32
+	replicas int32
+	// namespaced: all objects are in the member's namespace.
+	namespaced bool
 	// overrides are the numbers of those that are for the member.
 	overrides string
 }
@@ -79,7 +80,7 @@ func (p *Plan) shapeOf(in Input, template func() (v1.MyAppSpec, error)) (shape, 
 			fmt.Fprintf(&chosen, "%d ", i)
 		}
 	}
-	return shape{namespace: in.Cluster.Namespace, replicas: in.Replicas, overrides: chosen.String()}, true, nil
+	return shape{replicas: in.Replicas, namespaced: in.Cluster.Namespace != "", overrides: chosen.String()}, true, nil
 }
 
 func (p *Plan) overridesOf(template func() (v1.MyAppSpec, error)) ([]v1.Override, error) {
@@ -123,7 +124,7 @@ func framesOf(in Input) (f frames, alike bool, err error) {
 	}
 	f = frames{manifests: make([]manifest.Frame, 0, len(r.objects)), secrets: r.secrets}
 	for _, o := range r.objects {
-		frame, err := manifest.NewFrame(o.content)
+		frame, err := manifest.NewFrame(o.content, memberOf(in))
 		if err != nil {
 			return frames{}, false, fmt.Errorf("rendering %s/%s for %s: %w", in.Namespace, in.Name, in.Cluster.Name, err)
 		}
@@ -132,11 +133,15 @@ func framesOf(in Input) (f frames, alike bool, err error) {
 	return f, !r.peculiar, nil
 }
 
+func memberOf(in Input) manifest.Member {
+	return manifest.Member{Name: in.Cluster.Name, Namespace: in.Cluster.Namespace}
+}
+
 // objects are those of the member.
 func (f frames) objects(in Input) Objects {
 	out := Objects{Manifests: make([]manifest.Manifest, 0, len(f.manifests)), Secrets: f.secrets}
 	for _, frame := range f.manifests {
-		out.Manifests = append(out.Manifests, frame.For(in.Cluster.Name, in.Stamp))
+		out.Manifests = append(out.Manifests, frame.For(memberOf(in), in.Stamp))
 	}
 	return out
 }

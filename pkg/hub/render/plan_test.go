@@ -26,6 +26,9 @@ func TestPlanIsRender(t *testing.T) {
 					for replicas := range int32(3) {
 						one := in
 						one.Cluster.Name, one.Replicas = member, replicas
+						if in.Cluster.Namespace != "" {
+							one.Cluster.Namespace = "team-" + member
+						}
 						one.Cluster.Labels = map[string]string{"region": member[:2], "env": "prod"}
 						one.Cluster.Properties = map[string]v1.PropertyValue{"domain": v1.PropertyValue(member), "cost": "$1"}
 						one.Stamp = manifest.Stamp{Generation: int64(10*round + i), HubVersion: fmt.Sprint(i)}
@@ -56,6 +59,9 @@ func TestPlanRendersOnce(t *testing.T) {
 			for i := range 10 {
 				one := in
 				one.Cluster.Name = fmt.Sprintf("eu-%d", i)
+				if in.Cluster.Namespace != "" {
+					one.Cluster.Namespace = fmt.Sprintf("team-%d", i)
+				}
 				if _, err := plan.Render(one, func() (v1.MyAppSpec, error) { asked++; return *in.Template.DeepCopy(), nil }); err != nil {
 					t.Fatal(err)
 				}
@@ -69,6 +75,7 @@ func TestPlanRendersOnce(t *testing.T) {
 		want           int
 	}{
 		{"nothing differs", "plain", func(*v1.MyAppSpec) {}, 1},
+		{"each has a namespace of its own", "namespaced", func(*v1.MyAppSpec) {}, 1},
 		{"an override for some by name", "plain", func(s *v1.MyAppSpec) {
 			s.Overrides = []v1.Override{{ClusterNames: []v1.ClusterName{"eu-3", "eu-4"}, Image: &v1.ImageOverride{Tag: "2"}}}
 		}, 2},
