@@ -2,7 +2,7 @@ package main
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"slices"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -95,8 +95,12 @@ func serviceAccount(namespace, name string) string {
 // clean removes the apps of a run, and waits until nothing of them is left.
 func (a *apps) clean(ctx context.Context) error {
 	mine := a.world.driver.Resource(a.contender.resource).Namespace(a.namespace)
-	if err := mine.DeleteCollection(ctx, metav1.DeleteOptions{}, metav1.ListOptions{}); err != nil {
-		return fmt.Errorf("deleting the apps of %s: %w", a.contender.name, err)
+	var refused error // it takes longer than a request may, if there are many
+	if err := eventually(ctx, a.patience(), "the apps of "+a.contender.name+" to be deleted", func(ctx context.Context) (bool, error) {
+		refused = mine.DeleteCollection(ctx, metav1.DeleteOptions{}, metav1.ListOptions{})
+		return refused == nil, nil
+	}); err != nil {
+		return errors.Join(err, refused)
 	}
 	if err := eventually(ctx, a.patience(), "the apps of "+a.contender.name+" to be gone", func(ctx context.Context) (bool, error) {
 		left, err := mine.List(ctx, metav1.ListOptions{Limit: 1})
