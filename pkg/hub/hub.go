@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"slices"
 	"sync/atomic"
 	"time"
+	"unique"
 
 	appsv1 "k8s.io/api/apps/v1"
 	authenticationv1 "k8s.io/api/authentication/v1"
@@ -189,12 +191,32 @@ func cacheByObject(namespace string) map[client.Object]cache.ByObject {
 	ours := labels.SelectorFromSet(labels.Set{v1.LabelManagedBy: v1.ManagedBy})
 	light := cache.TransformStripManagedFields()
 	maps.Copy(byObject, map[client.Object]cache.ByObject{
-		&v1.MyApp{}:                  {Transform: light},
+		&v1.MyApp{}:                  {Transform: slimApp},
 		&v1.MemberCluster{}:          {Transform: light},
 		&v1.Work{}:                   {Transform: withoutManifests},
 		&appsv1.ControllerRevision{}: {Label: ours, Transform: light},
 	})
 	return byObject
+}
+
+// slimApp drops what the hub does not read of a MyApp, and keeps once what its rows
+// have in common with those of other members and apps.
+func slimApp(object any) (any, error) {
+	app, ok := object.(*v1.MyApp)
+	if !ok {
+		return object, nil
+	}
+	app.ManagedFields = nil
+	rows := slices.Clone(app.Status.Placements) // decoding has left room for more
+	for i := range rows {
+		row := &rows[i]
+		for _, text := range []*string{&row.Cluster, &row.Revision, &row.AppliedHash, &row.Reason, &row.Message} {
+			*text = unique.Make(*text).Value()
+		}
+		row.State = unique.Make(row.State).Value()
+	}
+	app.Status.Placements = rows
+	return app, nil
 }
 
 // withoutManifests keeps of a Work what the hub reads of it: its content is known

@@ -1,10 +1,8 @@
 package apply
 
 import (
-	"maps"
 
 	appsv1 "k8s.io/api/apps/v1"
-	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	selectors "k8s.io/apimachinery/pkg/fields"
@@ -14,7 +12,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 
 	v1 "github.com/example/myapp-hub/api/v1"
-	"github.com/example/myapp-hub/pkg/agent/fields"
 	"github.com/example/myapp-hub/pkg/manifest"
 )
 
@@ -156,53 +153,4 @@ func CacheOptions(hubID, member, namespace string) cache.Options {
 		options.DefaultFieldSelector = selectors.OneTermEqualSelector("metadata.namespace", namespace)
 	}
 	return options
-}
-
-// slim keeps what the engine and health read of an object. It may see an object
-// again that it has made slim.
-func slim(object any) (any, error) {
-	if _, slimmed := object.(*deployment); slimmed {
-		return object, nil
-	}
-	accessor, err := meta.Accessor(object)
-	if err != nil {
-		return object, nil //nolint:nilerr // a tombstone or list: nothing to slim
-	}
-	annotations := accessor.GetAnnotations()
-	kept := stampsOf(annotations)
-	if _, whole := object.(*unstructured.Unstructured); whole && annotations != nil {
-		kept = maps.Clone(annotations) // a health rule may read them
-	}
-	if entries := accessor.GetManagedFields(); len(entries) > 0 {
-		kept[annotationFields] = fields.Ours(entries, v1.FieldManager)
-	} else if tree, slimmed := annotations[annotationFields]; slimmed {
-		kept[annotationFields] = tree
-	}
-	if isCopy(accessor) {
-		kept[annotationCopy] = ""
-	}
-	accessor.SetManagedFields(nil)
-	accessor.SetOwnerReferences(nil)
-	if len(kept) == 0 {
-		kept = nil
-	}
-	accessor.SetAnnotations(kept)
-	if d, ok := object.(*appsv1.Deployment); ok {
-		return newDeployment(d), nil
-	}
-	return object, nil
-}
-
-// stampsOf keeps the annotations that the engine reads.
-func stampsOf(annotations map[string]string) map[string]string {
-	kept := map[string]string{}
-	for _, key := range []string{
-		v1.AnnotationContentHash, v1.AnnotationAppGeneration, v1.AnnotationAppSpecHash,
-		v1.AnnotationHubEpoch, v1.AnnotationHubVersion, v1.AnnotationKeptReplicas,
-	} {
-		if value, ok := annotations[key]; ok {
-			kept[key] = value
-		}
-	}
-	return kept
 }
