@@ -23,8 +23,9 @@ type informer struct {
 	denied atomic.Bool
 }
 
-func newInformer(lw toolscache.ListerWatcher, object runtime.Object, resync time.Duration, indexers toolscache.Indexers) toolscache.SharedIndexInformer {
-	i := &informer{SharedIndexInformer: toolscache.NewSharedIndexInformer(lw, object, resync, indexers), lost: make(chan struct{})}
+// newInformer has no indexes: the engine's store takes their place.
+func newInformer(lw toolscache.ListerWatcher, object runtime.Object, resync time.Duration, _ toolscache.Indexers) toolscache.SharedIndexInformer {
+	i := &informer{SharedIndexInformer: toolscache.NewSharedIndexInformer(lw, object, resync, toolscache.Indexers{}), lost: make(chan struct{})}
 	_ = i.SetWatchErrorHandlerWithContext(toolscache.DefaultWatchErrorHandler) // It fails only once it runs.
 	return i
 }
