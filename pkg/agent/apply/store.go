@@ -36,12 +36,21 @@ func (s *store) put(app App, o metav1.Object) {
 	}
 }
 
-// drop forgets an object that was of the app.
+// drop forgets an object that was of the app. A deletion that says something else
+// than the last event must not leave one behind that is no more: it is looked for.
 func (s *store) drop(app App, o metav1.Object) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	without(s.byUID, app.UID, o)
-	without(s.byName, app.NamespacedName, o)
+	if !without(s.byUID, app.UID, o) {
+		for uid := range s.byUID {
+			without(s.byUID, uid, o)
+		}
+	}
+	if !without(s.byName, app.NamespacedName, o) {
+		for name := range s.byName {
+			without(s.byName, name, o)
+		}
+	}
 }
 
 // of are the objects with the UID of an app. They are not to be changed.
@@ -91,13 +100,15 @@ func with(objects []metav1.Object, o metav1.Object) []metav1.Object {
 	return append(changed, o)
 }
 
-func without[K types.UID | types.NamespacedName](byApp map[K][]metav1.Object, app K, o metav1.Object) {
-	left := slices.DeleteFunc(slices.Clone(byApp[app]), func(other metav1.Object) bool { return sameName(o, other) })
+func without[K types.UID | types.NamespacedName](byApp map[K][]metav1.Object, app K, o metav1.Object) (found bool) {
+	objects := byApp[app]
+	left := slices.DeleteFunc(slices.Clone(objects), func(other metav1.Object) bool { return sameName(o, other) })
 	if len(left) == 0 {
 		delete(byApp, app)
-		return
+	} else {
+		byApp[app] = left
 	}
-	byApp[app] = left
+	return len(left) < len(objects)
 }
 
 func sameName(a, b metav1.Object) bool {

@@ -41,7 +41,7 @@ func TestStoreFollowsEvents(t *testing.T) {
 		{"the name instead", func() { h.OnUpdate(unmarked, nameless) }, shown{[]string{"admin@2", "web@5"}, []string{"admin@2"}}},
 		{"seen once more", func() { h.OnAdd(second, false) }, shown{[]string{"admin@2", "web@5"}, []string{"admin@2"}}},
 		{"deleted", func() { h.OnDelete(nameless) }, shown{[]string{"admin@2"}, []string{"admin@2"}}},
-		{"and the last", func() { h.OnDelete(second) }, shown{}},
+		{"deleted with other marks than the last event had", func() { h.OnDelete(object("admin", "6", "api", "")) }, shown{}},
 	} {
 		before := s.of("u")
 		kept := slices.Clone(before)
