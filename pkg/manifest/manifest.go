@@ -56,10 +56,15 @@ const MaxEpoch = 1_000_000
 // StampOf reads the stamp of an object on a member. What is missing, not readable
 // or not plausible is zero: the object is older than anything.
 func StampOf(annotations map[string]string) Stamp {
+	return ReadStamp(func(key string) string { return annotations[key] })
+}
+
+// ReadStamp is StampOf of annotations that are kept in another form.
+func ReadStamp(annotation func(key string) string) Stamp {
 	return Stamp{
-		Epoch:      number(annotations[v1.AnnotationHubEpoch], MaxEpoch),
-		Generation: number(annotations[v1.AnnotationAppGeneration], math.MaxInt64),
-		SpecHash:   annotations[v1.AnnotationAppSpecHash], HubVersion: annotations[v1.AnnotationHubVersion],
+		Epoch:      number(annotation(v1.AnnotationHubEpoch), MaxEpoch),
+		Generation: number(annotation(v1.AnnotationAppGeneration), math.MaxInt64),
+		SpecHash:   annotation(v1.AnnotationAppSpecHash), HubVersion: annotation(v1.AnnotationHubVersion),
 	}
 }
 

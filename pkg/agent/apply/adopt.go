@@ -34,7 +34,7 @@ import (
 // takes its place meanwhile is not.
 func (e *Engine) adopt(ctx context.Context, t target, live *metav1.PartialObjectMetadata) (Change, error) {
 	labels, stamp := live.Labels, manifest.StampOf(live.Annotations)
-	here := labels[v1.LabelMember] == e.member && e.appOf(live).NamespacedName == t.owner.key()
+	here := labels[v1.LabelMember] == e.member && e.appOf(newRecord(live)).NamespacedName == t.owner.key()
 	switch {
 	case labels[v1.LabelHubID] == "" && labels[v1.LabelAppUID] == "":
 	case here && labels[v1.LabelHubID] == t.owner.HubID && stamp.Epoch < t.owner.Stamp.Epoch:
@@ -114,7 +114,7 @@ func (e *Engine) adopting(ctx context.Context, t target) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return t.yield(lostFields{}, Observed{deployments: map[string]*deployment{t.Name: newDeployment(d)}})
+	return t.yield(lostFields{}, Observed{deployments: map[string]*record{t.Name: recordOf(d)}})
 }
 
 // A comparison costs the cluster a dry run. As long as neither side changes it is

@@ -156,12 +156,9 @@ func (e *Engine) decideLive(ctx context.Context, t target, uid types.UID, observ
 		if err != nil {
 			return Change{}, err
 		}
-		observed.deployments = map[string]*deployment{t.Name: newDeployment(d)}
+		observed.deployments = map[string]*record{t.Name: recordOf(d)}
 	}
-	if _, err := slim(live); err != nil {
-		return Change{}, err
-	}
-	return e.decide(ctx, t, metaOf(live), observed)
+	return e.decide(ctx, t, newRecord(live).metadata(), observed)
 }
 
 func deploymentOf(live *unstructured.Unstructured) (*appsv1.Deployment, error) {

@@ -41,10 +41,13 @@ func BenchmarkUnchanged(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		observed.add(m.GVK.GroupKind(), &metav1.ObjectMeta{
+		observed.add(m.GVK.GroupKind(), newRecord(&metav1.ObjectMeta{
 			Namespace: m.Namespace, Name: m.Name, UID: "u", ResourceVersion: "100",
-			Annotations: map[string]string{v1.AnnotationContentHash: m.Hash, v1.AnnotationAppGeneration: "1", annotationFields: string(tree)},
-		})
+			Annotations: map[string]string{v1.AnnotationContentHash: m.Hash, v1.AnnotationAppGeneration: "1"},
+			ManagedFields: []metav1.ManagedFieldsEntry{{
+				Manager: v1.FieldManager, Operation: metav1.ManagedFieldsOperationApply, FieldsV1: metav1.NewFieldsV1(string(tree)),
+			}},
+		}))
 		e.watches.kinds[m.GVK.GroupKind()] = kindWatch{gvk: m.GVK, synced: func() bool { return true }}
 	}
 	owner := Owner{HubID: "hub-a", Namespace: "shop", Name: "web", UID: "a", Stamp: manifest.Stamp{Generation: 1}}

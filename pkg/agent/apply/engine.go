@@ -198,8 +198,5 @@ func (e *Engine) ours(m metav1.Object, owner Owner) bool {
 // our labels, as EndpointSlices have those of their Service: it has an owner on
 // the cluster and nothing from us.
 func isCopy(m metav1.Object) bool {
-	if _, slimmed := m.GetAnnotations()[annotationCopy]; slimmed {
-		return true
-	}
 	return len(m.GetOwnerReferences()) > 0 && fields.Ours(m.GetManagedFields(), v1.FieldManager) == ""
 }

@@ -1,8 +1,6 @@
 package apply
 
 import (
-	"k8s.io/apimachinery/pkg/api/meta"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	toolscache "k8s.io/client-go/tools/cache"
@@ -19,12 +17,11 @@ type App struct {
 }
 
 // appOf reads the marks of an object. Without a name it is no app's.
-func (e *Engine) appOf(o metav1.Object) App {
-	labels := o.GetLabels()
-	app := App{UID: types.UID(labels[v1.LabelAppUID])}
-	app.Namespace, app.Name = o.GetNamespace(), labels[v1.LabelApp]
+func (e *Engine) appOf(r *record) App {
+	app := App{UID: types.UID(r.mark(v1.LabelAppUID))}
+	app.Namespace, app.Name = r.namespace, r.mark(v1.LabelApp)
 	if e.namespace != "" {
-		app.Namespace = labels[v1.LabelAppNamespace]
+		app.Namespace = r.mark(v1.LabelAppNamespace)
 	}
 	if app.Namespace == "" {
 		app.Name = ""
@@ -42,18 +39,18 @@ func (e *Engine) handler(kind schema.GroupKind, objects *store) toolscache.Resou
 	}
 	return toolscache.ResourceEventHandlerDetailedFuncs{
 		AddFunc: func(object any, initial bool) {
-			o := objectOf(object)
-			if o == nil {
+			r := recordOf(object)
+			if r == nil {
 				return
 			}
-			app := e.appOf(o)
-			objects.put(app, o)
-			if !e.saysNothing(kind, o) {
+			app := e.appOf(r)
+			objects.put(app, r)
+			if !e.saysNothing(kind, r) {
 				tell(app, initial)
 			}
 		},
 		UpdateFunc: func(before, after any) {
-			was, is := objectOf(before), objectOf(after)
+			was, is := recordOf(before), recordOf(after)
 			if was == nil || is == nil {
 				return
 			}
@@ -68,37 +65,25 @@ func (e *Engine) handler(kind schema.GroupKind, objects *store) toolscache.Resou
 			}
 		},
 		DeleteFunc: func(object any) {
-			if o := objectOf(object); o != nil {
-				app := e.appOf(o)
-				objects.drop(app, o)
+			if r := recordOf(object); r != nil {
+				app := e.appOf(r)
+				objects.drop(app, r)
 				tell(app, false)
 			}
 		},
 	}
 }
 
-// objectOf is the object of an event, nil if there is none.
-func objectOf(object any) metav1.Object {
-	if tombstone, ok := object.(toolscache.DeletedFinalStateUnknown); ok {
-		object = tombstone.Obj
-	}
-	o, err := meta.Accessor(object)
-	if err != nil {
-		return nil
-	}
-	return o
-}
-
 // saysNothing is true for our own last write when the pass that made it has reported
 // all that it shows. Of a Deployment the cluster has yet to say what it makes of it,
 // and of an object of any other kind that has a health it may have nothing to say.
-func (e *Engine) saysNothing(kind schema.GroupKind, o metav1.Object) bool {
-	if d, ok := o.(*deployment); ok {
-		if d.status.ObservedGeneration == d.Generation {
+func (e *Engine) saysNothing(kind schema.GroupKind, r *record) bool {
+	if r.deployment != nil {
+		if r.deployment.observedGeneration == r.generation {
 			return false
 		}
 	} else if !isPlain(kind) {
 		return false
 	}
-	return e.memory.isLastWrite(objectKey{kind, types.NamespacedName{Namespace: o.GetNamespace(), Name: o.GetName()}}, o)
+	return e.memory.isLastWrite(objectKey{kind, r.namespacedName()}, r)
 }

@@ -61,7 +61,7 @@ func TestOwnWritesSayNothing(t *testing.T) {
 		return m
 	}
 	rollout := func(observed int64) metav1.Object {
-		return &deployment{ObjectMeta: at, status: appsv1.DeploymentStatus{ObservedGeneration: observed}}
+		return &appsv1.Deployment{ObjectMeta: at, Status: appsv1.DeploymentStatus{ObservedGeneration: observed}}
 	}
 	same := func(*metav1.ObjectMeta) {}
 	other := schema.GroupVersionKind{Group: "example.org", Version: "v1", Kind: "Database"}

@@ -12,7 +12,6 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/resourceversion"
 
-	v1 "github.com/example/myapp-hub/api/v1"
 	"github.com/example/myapp-hub/pkg/agent/fields"
 	"github.com/example/myapp-hub/pkg/manifest"
 )
@@ -98,8 +97,8 @@ type found struct {
 }
 
 type write struct {
-	object metav1.ObjectMeta
-	at     time.Time
+	*record
+	at time.Time
 }
 
 func newMemory(covered *Covered) *memory {
@@ -125,17 +124,12 @@ func newMemory(covered *Covered) *memory {
 // wrote remembers an object as the API server returned it. What was sent is the
 // manifest without the fields that were left to others: those the cluster keeps.
 func (m *memory) wrote(applied manifest.Manifest, sent []byte, object *metav1.PartialObjectMetadata) {
-	key, tree := keyOf(applied), fields.Ours(object.ManagedFields, v1.FieldManager)
-	kept := m.baselineOf(applied, sent, tree)
-	annotations := stampsOf(object.Annotations)
-	annotations[annotationFields] = tree
+	key, r := keyOf(applied), newRecord(object)
+	kept := m.baselineOf(applied, sent, r.note(annotationFields))
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.baseline[key] = kept
-	m.written[key] = write{at: time.Now(), object: metav1.ObjectMeta{
-		UID: object.UID, ResourceVersion: object.ResourceVersion, Labels: object.Labels,
-		DeletionTimestamp: object.DeletionTimestamp, Annotations: annotations,
-	}}
+	m.written[key] = write{at: time.Now(), record: r}
 	if !m.sweeping {
 		m.sweeping = true
 		time.AfterFunc(writtenTTL, m.sweep)
@@ -153,11 +147,11 @@ func (m *memory) sweep() {
 }
 
 // isLastWrite is true for an object that is as our last write left it.
-func (m *memory) isLastWrite(key objectKey, o metav1.Object) bool {
+func (m *memory) isLastWrite(key objectKey, r *record) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	w, ok := m.written[key]
-	return ok && w.object.UID == o.GetUID() && w.object.ResourceVersion == o.GetResourceVersion()
+	return ok && w.uid == r.uid && w.version == r.version
 }
 
 // newer is our last write of an object if the cached state, nil if the cache
@@ -171,14 +165,14 @@ func (m *memory) newer(key objectKey, cached *metav1.ObjectMeta) *metav1.ObjectM
 	}
 	behind := cached == nil
 	if !behind {
-		order, err := resourceversion.CompareResourceVersion(cached.ResourceVersion, w.object.ResourceVersion)
-		behind = err == nil && order < 0 && cached.UID == w.object.UID
+		order, err := resourceversion.CompareResourceVersion(cached.ResourceVersion, w.version)
+		behind = err == nil && order < 0 && cached.UID == w.uid
 	}
 	if !behind || time.Since(w.at) > writtenTTL {
 		delete(m.written, key)
 		return nil
 	}
-	return &w.object
+	return w.metadata()
 }
 
 // keep forgets the objects that an app has no more.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	appsv1 "k8s.io/api/apps/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -51,7 +52,7 @@ func TestMemoryOfWrites(t *testing.T) {
 					t.Fatalf("%s: newer = %+v", tt.reason, got)
 				}
 				if tt.newer {
-					if diff := cmp.Diff(map[string]string{v1.AnnotationContentHash: "h", annotationFields: ""}, got.Annotations); diff != "" {
+					if diff := cmp.Diff(map[string]string{v1.AnnotationContentHash: "h"}, got.Annotations); diff != "" {
 						t.Errorf("only what is needed is kept:\n%s", diff)
 					}
 					m.removed(key)
@@ -90,35 +91,63 @@ func TestSlim(t *testing.T) {
 		},
 		OwnerReferences: []metav1.OwnerReference{{Name: "x"}},
 	}
-	kept := *meta.DeepCopy()
-	kept.ManagedFields, kept.OwnerReferences = nil, nil
-	kept.Annotations = map[string]string{v1.AnnotationContentHash: "h", annotationFields: `{"f:data":{}}`}
+	kept := metav1.ObjectMeta{
+		Namespace: "shop", Name: "web", UID: "u", ResourceVersion: "7", Generation: 3, Finalizers: []string{"f"},
+		Labels:      map[string]string{v1.LabelApp: "web"},
+		Annotations: map[string]string{v1.AnnotationContentHash: "h", annotationFields: `{"f:data":{}}`},
+	}
+	copied := *kept.DeepCopy()
+	copied.Annotations = map[string]string{annotationCopy: "true"}
 	bare := metav1.ObjectMeta{Name: "bare"}
-	inside := cmp.AllowUnexported(deployment{})
 	tombstone := toolscache.DeletedFinalStateUnknown{Key: "shop/web"}
-	status := appsv1.DeploymentStatus{ReadyReplicas: 2}
+	status := appsv1.DeploymentStatus{
+		ObservedGeneration: 3, Replicas: 3, UpdatedReplicas: 2, ReadyReplicas: 2, AvailableReplicas: 1, UnavailableReplicas: 1,
+		Conditions: []appsv1.DeploymentCondition{
+			{Type: appsv1.DeploymentAvailable, Status: "False", Reason: "MinimumReplicasUnavailable", Message: "none"},
+			{Type: appsv1.DeploymentReplicaFailure, Status: "True", Reason: "FailedCreate", Message: "quota"},
+		},
+	}
 
 	for _, tt := range []struct {
-		reason       string
-		object, want any
+		reason     string
+		object     any
+		metadata   metav1.ObjectMeta
+		deployment *appsv1.Deployment
 	}{
-		{"what engine and health read stays", &metav1.PartialObjectMetadata{ObjectMeta: *meta.DeepCopy()}, &metav1.PartialObjectMetadata{ObjectMeta: kept}},
+		{"what engine and health read stays", &metav1.PartialObjectMetadata{ObjectMeta: *meta.DeepCopy()}, kept, nil},
 		{"of a Deployment the replicas and the status too, but no environment",
-			&appsv1.Deployment{ObjectMeta: *meta.DeepCopy(), Spec: appsv1.DeploymentSpec{Replicas: ptr.To[int32](2), Paused: true}, Status: status},
-			&deployment{ObjectMeta: kept, replicas: ptr.To[int32](2), status: status}},
-		{"without annotations none are made", &metav1.PartialObjectMetadata{ObjectMeta: bare}, &metav1.PartialObjectMetadata{ObjectMeta: bare}},
-		{"a tombstone passes", tombstone, tombstone},
+			&appsv1.Deployment{ObjectMeta: *meta.DeepCopy(), Spec: appsv1.DeploymentSpec{Replicas: ptr.To[int32](2), ProgressDeadlineSeconds: ptr.To[int32](60), Paused: true}, Status: status},
+			kept, &appsv1.Deployment{ObjectMeta: kept, Spec: appsv1.DeploymentSpec{Replicas: ptr.To[int32](2), ProgressDeadlineSeconds: ptr.To[int32](60)}, Status: status}},
+		{"what a controller made of ours is a copy", &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{
+			Namespace: "shop", Name: "web", UID: "u", ResourceVersion: "7", Generation: 3, Finalizers: []string{"f"},
+			Labels: map[string]string{v1.LabelApp: "web"}, OwnerReferences: []metav1.OwnerReference{{Name: "x"}}}}, copied, nil},
+		{"nothing is made up", &metav1.PartialObjectMetadata{ObjectMeta: bare}, bare, nil},
 	} {
 		got, err := slim(tt.object)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if diff := cmp.Diff(tt.want, got, inside); diff != "" {
+		r, ok := got.(*record)
+		if !ok {
+			t.Fatalf("%s: %T", tt.reason, got)
+		}
+		if diff := cmp.Diff(tt.metadata, *r.metadata(), cmpopts.EquateEmpty()); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", tt.reason, diff)
 		}
-		if got, err = slim(got); err != nil || !cmp.Equal(tt.want, got, inside) {
-			t.Errorf("%s: an object that is slimmed again changes to %+v, %v", tt.reason, got, err)
+		if tt.deployment != nil {
+			if diff := cmp.Diff(tt.deployment, r.asDeployment()); diff != "" {
+				t.Errorf("%s (-want +got):\n%s", tt.reason, diff)
+			}
 		}
+		if again, err := slim(r); err != nil || again != any(r) {
+			t.Errorf("%s: a record changes to %+v, %v", tt.reason, again, err)
+		}
+		if r.GetObjectMeta().GetName() != r.name || r.GetObjectMeta().GetNamespace() != r.namespace || r.GetObjectMeta().GetResourceVersion() != r.version {
+			t.Errorf("%s: an informer takes it for another object: %+v", tt.reason, r.GetObjectMeta())
+		}
+	}
+	if got, err := slim(tombstone); err != nil || got != any(tombstone) {
+		t.Errorf("a tombstone becomes %+v, %v", got, err)
 	}
 }
 

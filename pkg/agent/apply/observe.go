@@ -14,14 +14,6 @@ import (
 	"github.com/example/myapp-hub/pkg/manifest"
 )
 
-// These annotations are nowhere but in the cache.
-const (
-	// annotationFields has the tree of the fields that an object has from us.
-	annotationFields = "fields"
-	// annotationCopy is on an object that has our labels from a controller.
-	annotationCopy = "copy"
-)
-
 type kindKey = schema.GroupKind
 
 type objectKey struct {
@@ -41,7 +33,7 @@ type Observed struct {
 	app     string
 	objects map[objectKey]*metav1.ObjectMeta
 	// Deployments by name.
-	deployments map[string]*deployment
+	deployments map[string]*record
 	// whole are the objects that are cached whole.
 	whole map[objectKey]*unstructured.Unstructured
 }
@@ -49,7 +41,7 @@ type Observed struct {
 func newObserved() Observed {
 	return Observed{
 		objects:     map[objectKey]*metav1.ObjectMeta{},
-		deployments: map[string]*deployment{},
+		deployments: map[string]*record{},
 		whole:       map[objectKey]*unstructured.Unstructured{},
 	}
 }
@@ -59,8 +51,8 @@ func (o Observed) Empty() bool { return len(o.objects) == 0 }
 
 // Deployment is the cached Deployment of that name, nil if there is none.
 func (o Observed) Deployment(name string) *appsv1.Deployment {
-	if d := o.deployments[name]; d != nil {
-		return d.whole()
+	if r := o.deployments[name]; r != nil {
+		return r.asDeployment()
 	}
 	return nil
 }
@@ -76,8 +68,15 @@ func (o Observed) HashOf(m manifest.Manifest) (hash string, ok bool) {
 
 func (o Observed) wholeOf(m manifest.Manifest) *unstructured.Unstructured { return o.whole[keyOf(m)] }
 
-func (o Observed) add(kind kindKey, m *metav1.ObjectMeta) {
-	o.objects[objectKey{kind, types.NamespacedName{Namespace: m.Namespace, Name: m.Name}}] = m
+func (o Observed) add(kind kindKey, r *record) {
+	key := objectKey{kind, r.namespacedName()}
+	o.objects[key] = r.metadata()
+	if r.deployment != nil {
+		o.deployments[r.name] = r
+	}
+	if r.whole != nil {
+		o.whole[key] = r.whole
+	}
 }
 
 // Observe reads the app's objects from the cache. It makes no request.
@@ -86,28 +85,13 @@ func (e *Engine) Observe(owner Owner) Observed {
 	seen.app = owner.Name
 	home := e.home(owner)
 	for _, watch := range e.shown() {
-		for _, o := range watch.store.of(owner.UID) {
-			if o.GetNamespace() == home && !isCopy(o) {
-				seen.see(watch.gvk.GroupKind(), o)
+		for _, r := range watch.store.of(owner.UID) {
+			if r.namespace == home && !r.isCopy() {
+				seen.add(watch.gvk.GroupKind(), r)
 			}
 		}
 	}
 	return seen
-}
-
-// see adds a cached object.
-func (o Observed) see(kind kindKey, object metav1.Object) {
-	switch cached := object.(type) {
-	case *deployment:
-		o.deployments[cached.Name] = cached
-		o.add(kind, &cached.ObjectMeta)
-	case *metav1.PartialObjectMetadata:
-		o.add(kind, &cached.ObjectMeta)
-	case *unstructured.Unstructured:
-		m := metaOf(cached)
-		o.add(kind, m)
-		o.whole[objectKey{kind, types.NamespacedName{Namespace: m.Namespace, Name: m.Name}}] = cached
-	}
 }
 
 // StampsOf are the stamps of the cached objects of all apps that have or had a
@@ -115,22 +99,13 @@ func (o Observed) see(kind kindKey, object metav1.Object) {
 func (e *Engine) StampsOf(app types.NamespacedName) []manifest.Stamp {
 	var stamps []manifest.Stamp
 	for _, watch := range e.shown() {
-		for _, o := range watch.store.named(app) {
-			if !isCopy(o) {
-				stamps = append(stamps, manifest.StampOf(o.GetAnnotations()))
+		for _, r := range watch.store.named(app) {
+			if !r.isCopy() {
+				stamps = append(stamps, r.stamp())
 			}
 		}
 	}
 	return stamps
-}
-
-// metaOf is what the engine needs of an object's metadata.
-func metaOf(o metav1.Object) *metav1.ObjectMeta {
-	return &metav1.ObjectMeta{
-		Namespace: o.GetNamespace(), Name: o.GetName(), UID: o.GetUID(), ResourceVersion: o.GetResourceVersion(),
-		DeletionTimestamp: o.GetDeletionTimestamp(), Finalizers: o.GetFinalizers(),
-		Labels: o.GetLabels(), Annotations: o.GetAnnotations(),
-	}
 }
 
 // CacheOptions are the options of the cache an Engine reads: only what this hub

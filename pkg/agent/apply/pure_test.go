@@ -130,10 +130,11 @@ func shows(manifests ...manifest.Manifest) Observed {
 			Status: appsv1.DeploymentStatus{Replicas: 1, UpdatedReplicas: 1, ReadyReplicas: 1, AvailableReplicas: 1,
 				Conditions: []appsv1.DeploymentCondition{{Type: appsv1.DeploymentAvailable, Status: corev1.ConditionTrue}}},
 		}
+		r := newRecord(d)
 		if m.GVK == deploymentGVK {
-			o.deployments[m.Name] = newDeployment(d)
+			r = recordOf(d)
 		}
-		o.add(m.GVK.GroupKind(), &d.ObjectMeta)
+		o.add(m.GVK.GroupKind(), r)
 	}
 	return o
 }

@@ -48,7 +48,7 @@ func (m *memory) wroteAll(applied manifest.Manifest) {
 	key := keyOf(applied)
 	w, ok := m.written[key]
 	if b := m.baseline[key]; ok && b.hash == applied.Hash && len(b.lost) == 0 {
-		m.clean[key] = clean{hash: applied.Hash, tree: unique.Make(w.object.Annotations[annotationFields])}
+		m.clean[key] = clean{hash: applied.Hash, tree: unique.Make(w.note(annotationFields))}
 		m.covered.add(m.clean[key])
 	}
 }
@@ -79,7 +79,7 @@ func (m *memory) atRest(applied *manifest.Manifest, cached *metav1.ObjectMeta) b
 	if c, ok := m.clean[key]; !ok || c.hash != applied.Hash || c.tree.Value() != cached.Annotations[annotationFields] {
 		return false
 	}
-	if w, ok := m.written[key]; ok && w.object.ResourceVersion != cached.ResourceVersion {
+	if w, ok := m.written[key]; ok && w.version != cached.ResourceVersion {
 		return false
 	}
 	delete(m.written, key)

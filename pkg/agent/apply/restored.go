@@ -83,9 +83,9 @@ func (o Observed) Lacks(manifests []manifest.Manifest) bool {
 func (e *Engine) Reached(hubID string) Reached {
 	var most Reached
 	for _, watch := range e.shown() {
-		for o := range watch.store.all() {
-			if o.GetLabels()[v1.LabelHubID] == hubID {
-				most = most.and(manifest.StampOf(o.GetAnnotations()))
+		for r := range watch.store.all() {
+			if r.mark(v1.LabelHubID) == hubID {
+				most = most.and(r.stamp())
 			}
 		}
 	}

@@ -5,7 +5,6 @@ import (
 	"slices"
 	"sync"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
 	v1 "github.com/example/myapp-hub/api/v1"
@@ -16,72 +15,72 @@ import (
 // memory than the object.
 type store struct {
 	mu     sync.RWMutex
-	byUID  map[types.UID][]metav1.Object
-	byName map[types.NamespacedName][]metav1.Object
+	byUID  map[types.UID][]*record
+	byName map[types.NamespacedName][]*record
 }
 
 func newStore() *store {
-	return &store{byUID: map[types.UID][]metav1.Object{}, byName: map[types.NamespacedName][]metav1.Object{}}
+	return &store{byUID: map[types.UID][]*record{}, byName: map[types.NamespacedName][]*record{}}
 }
 
 // put keeps an object of the app in the place of what it was before.
-func (s *store) put(app App, o metav1.Object) {
+func (s *store) put(app App, r *record) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if app.UID != "" {
-		s.byUID[app.UID] = with(s.byUID[app.UID], o)
+		s.byUID[app.UID] = with(s.byUID[app.UID], r)
 	}
 	if app.Name != "" {
-		s.byName[app.NamespacedName] = with(s.byName[app.NamespacedName], o)
+		s.byName[app.NamespacedName] = with(s.byName[app.NamespacedName], r)
 	}
 }
 
 // drop forgets an object that was of the app. A deletion that says something else
 // than the last event must not leave one behind that is no more: it is looked for.
-func (s *store) drop(app App, o metav1.Object) {
+func (s *store) drop(app App, r *record) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !without(s.byUID, app.UID, o) {
+	if !without(s.byUID, app.UID, r) {
 		for uid := range s.byUID {
-			without(s.byUID, uid, o)
+			without(s.byUID, uid, r)
 		}
 	}
-	if !without(s.byName, app.NamespacedName, o) {
+	if !without(s.byName, app.NamespacedName, r) {
 		for name := range s.byName {
-			without(s.byName, name, o)
+			without(s.byName, name, r)
 		}
 	}
 }
 
 // of are the objects with the UID of an app. They are not to be changed.
-func (s *store) of(app types.UID) []metav1.Object {
+func (s *store) of(app types.UID) []*record {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	return s.byUID[app]
 }
 
 // named are the objects of all apps that have or had a name.
-func (s *store) named(app types.NamespacedName) []metav1.Object {
+func (s *store) named(app types.NamespacedName) []*record {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	return s.byName[app]
 }
 
 // all are the objects of all apps.
-func (s *store) all() iter.Seq[metav1.Object] {
-	return func(yield func(metav1.Object) bool) {
+func (s *store) all() iter.Seq[*record] {
+	return func(yield func(*record) bool) {
 		s.mu.RLock()
 		defer s.mu.RUnlock()
 		for _, objects := range s.byUID {
-			for _, o := range objects {
-				if !yield(o) {
+			for _, r := range objects {
+				if !yield(r) {
 					return
 				}
 			}
 		}
 		for _, objects := range s.byName {
-			for _, o := range objects {
-				if o.GetLabels()[v1.LabelAppUID] == "" && !yield(o) {
+			for _, r := range objects {
+				if r.mark(v1.LabelAppUID) == "" && !yield(r) {
 					return
 				}
 			}
@@ -90,19 +89,19 @@ func (s *store) all() iter.Seq[metav1.Object] {
 }
 
 // with and without make new slices: a reader may have the old one.
-func with(objects []metav1.Object, o metav1.Object) []metav1.Object {
-	changed := make([]metav1.Object, 0, len(objects)+1)
+func with(objects []*record, r *record) []*record {
+	changed := make([]*record, 0, len(objects)+1)
 	for _, other := range objects {
-		if !sameName(o, other) {
+		if !sameName(r, other) {
 			changed = append(changed, other)
 		}
 	}
-	return append(changed, o)
+	return append(changed, r)
 }
 
-func without[K types.UID | types.NamespacedName](byApp map[K][]metav1.Object, app K, o metav1.Object) (found bool) {
+func without[K types.UID | types.NamespacedName](byApp map[K][]*record, app K, r *record) (found bool) {
 	objects := byApp[app]
-	left := slices.DeleteFunc(slices.Clone(objects), func(other metav1.Object) bool { return sameName(o, other) })
+	left := slices.DeleteFunc(slices.Clone(objects), func(other *record) bool { return sameName(r, other) })
 	if len(left) == 0 {
 		delete(byApp, app)
 	} else {
@@ -111,6 +110,6 @@ func without[K types.UID | types.NamespacedName](byApp map[K][]metav1.Object, ap
 	return len(left) < len(objects)
 }
 
-func sameName(a, b metav1.Object) bool {
-	return a.GetName() == b.GetName() && a.GetNamespace() == b.GetNamespace()
+func sameName(a, b *record) bool {
+	return a.name == b.name && a.namespace == b.namespace
 }

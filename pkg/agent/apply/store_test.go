@@ -20,9 +20,9 @@ func TestStoreFollowsEvents(t *testing.T) {
 	type shown struct{ of, named []string }
 	s := newStore()
 	h := New(Config{OnChange: func(App, bool) {}}).handler(serviceGVK.GroupKind(), s)
-	versions := func(objects []metav1.Object) (versions []string) {
-		for _, o := range objects {
-			versions = append(versions, o.GetName()+"@"+o.GetResourceVersion())
+	versions := func(objects []*record) (versions []string) {
+		for _, r := range objects {
+			versions = append(versions, r.name+"@"+r.version)
 		}
 		slices.Sort(versions)
 		return versions
