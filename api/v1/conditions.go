@@ -150,3 +150,15 @@ const (
 	// ReasonNamespaceConflict: the mailbox namespace exists and is not the hub's.
 	ReasonNamespaceConflict = "NamespaceConflict"
 )
+
+// NeedsPerson is true for the reason of a row whose member answers the same until
+// somebody changes something: no retry mends it.
+func NeedsPerson(reason string) bool {
+	switch reason {
+	case ReasonNotOwned, ReasonNameConflict, ReasonNamespaceMissing, ReasonRejected, ReasonForbidden,
+		ReasonContested, ReasonConflict, ReasonNotPermitted, ReasonKindMissing,
+		ReasonSecretMissing, ReasonRenderError, ReasonHubReplaced:
+		return true
+	}
+	return false
+}

@@ -72,7 +72,7 @@ const (
 	// AgentLease is the Lease in the mailbox that the agent renews.
 	AgentLease = "agent"
 	// HeartbeatInterval is the time between two renewals of the Lease by default.
-	HeartbeatInterval = 30 * time.Second
+	HeartbeatInterval = 40 * time.Second
 	// LongestHeartbeat is how long a renewal holds at the most, whatever the Lease
 	// says.
 	LongestHeartbeat = 2 * time.Minute
@@ -102,8 +102,9 @@ func GivenUp(app *MyApp) []string {
 	return strings.FieldsFunc(app.Annotations[AnnotationForceRemove], func(r rune) bool { return r == ',' || unicode.IsSpace(r) })
 }
 
-// HeartbeatDuration is how long a renewal of an agent's Lease holds: two may be lost.
+// HeartbeatDuration is how long a renewal of an agent's Lease holds. An agent whose
+// renewal failed has a whole interval to try again.
 func HeartbeatDuration(interval time.Duration) time.Duration {
 	const delays = 5 * time.Second
-	return min(interval*5/2+delays, LongestHeartbeat)
+	return min(2*interval+delays, LongestHeartbeat)
 }

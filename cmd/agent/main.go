@@ -67,7 +67,7 @@ func command() *cobra.Command {
 	f := cmd.Flags()
 	f.StringVar(&o.Member, "member", "", "name of this cluster's MemberCluster on the hub")
 	f.StringVar(&o.Namespace, "namespace", "", "spec.namespace of the MemberCluster, if it has one: the only namespace that the agent uses")
-	f.DurationVar(&o.HeartbeatInterval, "heartbeat-interval", v1.HeartbeatInterval, "time between two signs of life; the hub takes the member for silent after two and a half of them and 5 s")
+	f.DurationVar(&o.HeartbeatInterval, "heartbeat-interval", v1.HeartbeatInterval, "time between two signs of life; the hub takes the member for silent after two of them and 5 s")
 	f.StringVar(&hubKubeconfig, "hub-kubeconfig", "", "kubeconfig of the agent's ServiceAccount on the hub")
 	f.StringVar(&kubeconfig, "kubeconfig", "", "kubeconfig of the agent's own cluster; default: the Pod's own credential")
 	f.StringVar(&o.MetricsBindAddress, "metrics-bind-address", ":8443", "address of /metrics (TLS, authenticated); 0 switches it off")

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"sync/atomic"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -19,7 +18,6 @@ import (
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/rest"
-	toolscache "k8s.io/client-go/tools/cache"
 	"k8s.io/utils/clock"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
@@ -89,16 +87,9 @@ func Run(ctx context.Context, o Options) error {
 	hub, local := rest.CopyConfig(o.Hub), rest.CopyConfig(o.Local)
 	hub.QPS, local.QPS = -1, -1 // API priority and fairness does the rest.
 
-	var doubt atomic.Pointer[func()]
 	own, err := cluster.New(local, func(c *cluster.Options) {
 		c.Scheme = scheme
 		c.Cache = apply.CacheOptions("", o.Member, o.Namespace)
-		c.Cache.DefaultWatchErrorHandler = func(ctx context.Context, r *toolscache.Reflector, err error) {
-			toolscache.DefaultWatchErrorHandler(ctx, r, err)
-			if tell := doubt.Load(); tell != nil {
-				(*tell)()
-			}
-		}
 		c.MapperProvider = apply.NewMapper
 	})
 	if err != nil {
@@ -108,31 +99,28 @@ func Run(ctx context.Context, o Options) error {
 	if err != nil {
 		return fmt.Errorf("making the manager: %w", err)
 	}
-	beat, err := setup(mgr, own, o)
-	if err != nil {
+	if err := setup(mgr, own, o); err != nil {
 		return err
 	}
-	tell := beat.Doubt
-	doubt.Store(&tell)
 	o.Log.Info("Starting the agent", "member", o.Member, "namespace", o.Namespace)
 	return mgr.Start(ctx)
 }
 
 // setup adds what an agent does: carry out its mailbox, and say that it lives.
-func setup(mgr manager.Manager, own cluster.Cluster, o Options) (*heartbeat.Heartbeat, error) {
+func setup(mgr manager.Manager, own cluster.Cluster, o Options) error {
 	if err := mgr.Add(own); err != nil {
-		return nil, fmt.Errorf("adding the own cluster: %w", err)
+		return fmt.Errorf("adding the own cluster: %w", err)
 	}
 	writer, err := metadata.NewForConfigAndClient(own.GetConfig(), own.GetHTTPClient())
 	if err != nil {
-		return nil, fmt.Errorf("making a client for the own cluster: %w", err)
+		return fmt.Errorf("making a client for the own cluster: %w", err)
 	}
 	whole, err := dynamic.NewForConfigAndClient(own.GetConfig(), own.GetHTTPClient())
 	if err != nil {
-		return nil, fmt.Errorf("making a dynamic client for the own cluster: %w", err)
+		return fmt.Errorf("making a dynamic client for the own cluster: %w", err)
 	}
 	if err := apply.RegisterMetrics(); err != nil {
-		return nil, fmt.Errorf("registering metrics: %w", err)
+		return fmt.Errorf("registering metrics: %w", err)
 	}
 	works := &mailbox.Reconciler{Hub: mgr.GetClient(), Live: mgr.GetAPIReader(), Clock: clock.RealClock{}}
 	err = mailbox.Setup(mgr, works, apply.Config{
@@ -140,19 +128,19 @@ func setup(mgr manager.Manager, own cluster.Cluster, o Options) (*heartbeat.Hear
 		Discover: func() (meta.RESTMapper, error) { return apply.NewMapper(own.GetConfig(), own.GetHTTPClient()) },
 	})
 	if err != nil {
-		return nil, err
+		return err
 	}
 	beat, err := heartbeat.New(mgr.GetClient(), o.Member, own, o.HeartbeatInterval, works.Unreported, works.WentBack, mgr.GetLogger().WithName("heartbeat"))
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if err := mgr.Add(beat); err != nil {
-		return nil, fmt.Errorf("adding the heartbeat: %w", err)
+		return fmt.Errorf("adding the heartbeat: %w", err)
 	}
 	if err := mgr.AddHealthzCheck("ping", healthz.Ping); err != nil {
-		return nil, fmt.Errorf("adding the health check: %w", err)
+		return fmt.Errorf("adding the health check: %w", err)
 	}
-	return beat, mgr.AddReadyzCheck("heartbeat", beat.Check)
+	return mgr.AddReadyzCheck("heartbeat", beat.Check)
 }
 
 func managerOptions(o Options, scheme *runtime.Scheme, own cluster.Cluster) manager.Options {

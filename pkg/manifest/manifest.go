@@ -30,6 +30,9 @@ type Manifest struct {
 	Hash string
 	// Raw is the object as JSON, stamped with the hash and the Stamp.
 	Raw []byte
+	// Partial is true if Raw lacks a part of the content that has the hash: it is
+	// placed, and the hub no longer has it.
+	Partial bool
 }
 
 // Stamp says how far the hub and the app were when an object was written. It is

@@ -67,7 +67,7 @@ func (w *world) hubUsers() []string {
 	users := []string{serviceAccount(fleet.HubNamespace, hubAccount)}
 	if w.mode == fleet.ModePush && w.tenanted {
 		for _, m := range w.members {
-			users = append(users, serviceAccount(m.namespace, hubAccount))
+			users = append(users, serviceAccount(fleet.HubNamespace, hubAccount+"-"+m.namespace))
 		}
 	}
 	return users

@@ -122,7 +122,7 @@ func TestEngineReportsDrift(t *testing.T) {
 		in.Template.Env[0].Value = "2"
 	})
 	change := e.noticed(second)
-	if change.Action != apply.Refused || change.Reason != v1.ReasonConflict || !apply.Terminal(change.Reason) {
+	if change.Action != apply.Refused || change.Reason != v1.ReasonConflict || !v1.NeedsPerson(change.Reason) {
 		t.Errorf("a new image: %+v; want it refused as %s", change, v1.ReasonConflict)
 	}
 	says(t, change.Message, `.spec.template.spec.containers[name="web"].image`, kubectlEdit, "spec.drift.ignore")

@@ -164,3 +164,23 @@ func TestNamespacedMemberRefusesWhatIsElsewhere(t *testing.T) {
 		t.Errorf("a ClusterRole: %+v; want %s", change, v1.ReasonNotPermitted)
 	}
 }
+
+// The inventory of kinds is nobody's to take: by it removals are confirmed after a
+// restart.
+func TestInventoryIsNoApps(t *testing.T) {
+	e := newNamespacedEngine(t)
+	e.restart()
+	manifests := e.render(func(in *render.Input) { in.Template.Config = map[string]v1.ConfigValue{"a": "1"} })
+	for i := range manifests {
+		if manifests[i].GVK.Kind == "ConfigMap" {
+			manifests[i].Name = "myapp-hub-inventory"
+		}
+	}
+	mark := e.c.AuditMark()
+	change, _ := e.apply(manifests, e.observe()).Trouble()
+	if change.Action != apply.Refused || change.Reason != v1.ReasonNotPermitted {
+		t.Errorf("want a refusal: %+v", change)
+	}
+	says(t, change.Message, "inventory", "another")
+	e.asks(mark)
+}

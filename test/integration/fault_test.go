@@ -77,33 +77,40 @@ func TestPartitionDuringUpdate(t *testing.T) {
 	}
 }
 
-// A member whose API server dies is Unknown and heals; a new app does not go there.
+// A member whose API server dies is Unknown and heals; a new app does not go there. An
+// agent lives on then, and must not speak for it.
 func TestCrashedMember(t *testing.T) {
+	for lost, notice := range map[string]time.Duration{"push-4": noticePush, "pull-2": noticePull} {
+		t.Run(lost, func(t *testing.T) { crashed(t, lost, notice) })
+	}
+}
+
+func crashed(t *testing.T, lost string, notice time.Duration) {
 	f := sharedFleet(t)
 	ns := namespace(t, f)
 	before, during := key(ns, "before"), key(ns, "during")
-	everywhere := func(a *v1.MyApp) { expect.On("push-3", "push-4")(a) }
+	everywhere := func(a *v1.MyApp) { expect.On("push-3", lost)(a) }
 	expect.Create(t, f, expect.App(ns, before.Name, everywhere))
-	expect.Ready(t, f, soon, before, "push-3", "push-4")
-	if err := f.Cluster("push-4").Crash(); err != nil {
+	expect.Ready(t, f, soon, before, "push-3", lost)
+	if err := f.Cluster(lost).Crash(); err != nil {
 		t.Fatal(err)
 	}
-	expect.That(t, f, noticePush, before, "is Unknown on push-4", func(a *v1.MyApp) error {
-		if row := expect.Row(a, "push-4"); row.State != v1.PlacementUnknown {
+	expect.That(t, f, notice, before, "is Unknown on "+lost, func(a *v1.MyApp) error {
+		if row := expect.Row(a, lost); row.State != v1.PlacementUnknown {
 			return fmt.Errorf("it is %s", row.State)
 		}
 		return nil
 	})
 	expect.Create(t, f, expect.App(ns, during.Name, everywhere))
 	expect.Ready(t, f, soon, during, "push-3")
-	if err := f.Cluster("push-4").Restart(t.Context()); err != nil {
+	if err := f.Cluster(lost).Restart(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	expect.Ready(t, f, soon, before, "push-3", "push-4")
-	expect.Ready(t, f, soon, during, "push-3", "push-4")
+	expect.Ready(t, f, soon, before, "push-3", lost)
+	expect.Ready(t, f, soon, during, "push-3", lost)
 	for _, app := range []string{before.Name, during.Name} {
 		expect.Delete(t, f, key(ns, app))
-		expect.Gone(t, f, soon, key(ns, app), "push-3", "push-4")
+		expect.Gone(t, f, soon, key(ns, app), "push-3", lost)
 	}
 }
 

@@ -27,8 +27,8 @@ type tenant struct {
 func addTenants(t *testing.T, f *fleet.Fleet) []tenant {
 	t.Helper()
 	tenants := []tenant{
-		{fleet.TenantConfig{Name: "tenant-push", Cluster: "push-4", Namespace: "team-a", Mode: fleet.ModePush}, "myapp-hub"},
-		{fleet.TenantConfig{Name: "tenant-pull", Cluster: "pull-2", Namespace: "team-b", Mode: fleet.ModePull}, "myapp-agent"},
+		{fleet.TenantConfig{Name: "tenant-push", Cluster: "push-4", Namespace: "team-a", Mode: fleet.ModePush}, "myapp-hub-team-a"},
+		{fleet.TenantConfig{Name: "tenant-pull", Cluster: "pull-2", Namespace: "team-b", Mode: fleet.ModePull}, "myapp-agent-team-b"},
 	}
 	for i := range tenants {
 		tenants[i].Labels = map[string]string{expect.NameLabel: tenants[i].Name}
@@ -125,7 +125,7 @@ func (x tenant) keptToItsNamespace(t *testing.T, f *fleet.Fleet, mark int64) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	user, writes := "system:serviceaccount:"+x.Namespace+":"+x.account, 0
+	user, writes := "system:serviceaccount:"+fleet.HubNamespace+":"+x.account, 0
 	for _, e := range events {
 		if e.User != user {
 			continue

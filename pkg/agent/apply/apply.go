@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -204,9 +205,19 @@ func (e *Engine) put(ctx context.Context, t target, known *metav1.ObjectMeta, ra
 	return Change{Object: t.String(), Action: action}, err
 }
 
+// lacksNamespace is true for the refusal to make something in a namespace that does
+// not exist.
+func lacksNamespace(err error) bool {
+	var status apierrors.APIStatus
+	return errors.As(err, &status) && status.Status().Details != nil && status.Status().Details.Kind == "namespaces"
+}
+
 // makeNamespace makes the namespace in which something was to be made and, as missing
 // says, could not. That of a namespaced member belongs to others.
 func (e *Engine) makeNamespace(ctx context.Context, name string, missing error) error {
+	if e.namespace != "" && !lacksNamespace(missing) {
+		return classify(missing) // its kind may be gone, or a proxy be wrong
+	}
 	if e.namespace != "" {
 		return &RefusedError{Reason: v1.ReasonNamespaceMissing, Err: fmt.Errorf("the member is namespace %s of its cluster, which does not exist: create it there: %w", e.namespace, missing)}
 	}

@@ -127,18 +127,6 @@ func (c ChangeSet) Trouble() (Change, bool) {
 	return Change{}, false
 }
 
-// Terminal is true when the member's answer stays the same until somebody
-// changes something.
-func Terminal(reason string) bool {
-	switch reason {
-	case v1.ReasonRejected, v1.ReasonForbidden, v1.ReasonNotOwned, v1.ReasonNameConflict, v1.ReasonNamespaceMissing, v1.ReasonKindMissing, v1.ReasonNotPermitted,
-		v1.ReasonConflict, v1.ReasonContested, v1.ReasonRenderError, v1.ReasonSecretMissing:
-		return true
-	default:
-		return false
-	}
-}
-
 // refused is the refusal to write an object. The message begins with the object.
 func refused(m manifest.Manifest, reason, format string, args ...any) Change {
 	return Change{

@@ -271,7 +271,11 @@ func (e *Engine) tried(ctx context.Context, t target, live *unstructured.Unstruc
 	case err != nil:
 		return f, nil
 	}
-	e.memory.setBaseline(t.Manifest, e.memory.baselineOf(t.Manifest, t.Raw, fields.Ours(after.GetManagedFields(), v1.FieldManager)))
+	base, ok := e.memory.baselineOf(t.Manifest, t.Raw, fields.Ours(after.GetManagedFields(), v1.FieldManager))
+	if !ok {
+		return f, nil
+	}
+	e.memory.setBaseline(t.Manifest, base)
 	kept := slices.DeleteFunc(slices.Clone(lost), func(p fields.Path) bool { return e.memory.neverHad(t.Manifest, p) })
 	if len(kept) == 0 {
 		return found{never: true}, nil

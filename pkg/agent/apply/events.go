@@ -55,11 +55,12 @@ func (e *Engine) handler(kind schema.GroupKind, objects *store) toolscache.Resou
 				return
 			}
 			old, app := e.appOf(was), e.appOf(is)
-			if old != app { // somebody has taken off the marks that name the app
-				objects.drop(old, was)
+			if old == app {
+				objects.put(app, is)
+			} else { // somebody has taken off the marks that name the app
+				objects.move(old, app, is)
 				tell(old, false)
 			}
-			objects.put(app, is)
 			if !e.saysNothing(kind, is) {
 				tell(app, false)
 			}

@@ -34,7 +34,7 @@ func Feedback(set ChangeSet, manifests []manifest.Manifest, observed Observed, r
 		return f
 	}
 	f.State = v1.FeedbackProgressing
-	if Terminal(trouble.Reason) {
+	if v1.NeedsPerson(trouble.Reason) {
 		f.State = v1.FeedbackFailed
 	}
 	f.Reason, f.Message = trouble.Reason, trouble.Message

@@ -68,14 +68,14 @@ type baseline struct {
 
 // baselineOf is the baseline of an apply that was answered with the tree. What was
 // sent is the manifest, or a part of it.
-func (m *memory) baselineOf(applied manifest.Manifest, sent []byte, tree string) baseline {
-	b := baseline{hash: applied.Hash}
+func (m *memory) baselineOf(applied manifest.Manifest, sent []byte, tree string) (b baseline, ok bool) {
+	b = baseline{hash: applied.Hash}
 	if m.covered.has(clean{applied.Hash, unique.Make(tree)}) {
-		return b
+		return b, true
 	}
 	paths, err := fields.Lost(sent, tree)
 	if err != nil {
-		return b
+		return b, false
 	}
 	for _, path := range paths {
 		if b.lost == nil {
@@ -83,7 +83,7 @@ func (m *memory) baselineOf(applied manifest.Manifest, sent []byte, tree string)
 		}
 		b.lost[path.String()] = struct{}{}
 	}
-	return b
+	return b, true
 }
 
 // found is what was found of fields that are not ours in a version of an object.
@@ -125,10 +125,13 @@ func newMemory(covered *Covered) *memory {
 // manifest without the fields that were left to others: those the cluster keeps.
 func (m *memory) wrote(applied manifest.Manifest, sent []byte, object *metav1.PartialObjectMetadata) {
 	key, r := keyOf(applied), newRecord(object)
-	kept := m.baselineOf(applied, sent, r.note(annotationFields))
+	kept, ok := m.baselineOf(applied, sent, r.note(annotationFields))
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.baseline[key] = kept
+	delete(m.baseline, key)
+	if ok {
+		m.baseline[key] = kept
+	}
 	m.written[key] = write{at: time.Now(), record: r}
 	if !m.sweeping {
 		m.sweeping = true

@@ -1,6 +1,7 @@
 package apply
 
 import (
+	"time"
 	"unique"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -47,7 +48,7 @@ func (m *memory) wroteAll(applied manifest.Manifest) {
 	defer m.mu.Unlock()
 	key := keyOf(applied)
 	w, ok := m.written[key]
-	if b := m.baseline[key]; ok && b.hash == applied.Hash && len(b.lost) == 0 {
+	if b, known := m.baseline[key]; ok && known && b.hash == applied.Hash && len(b.lost) == 0 {
 		m.clean[key] = clean{hash: applied.Hash, tree: unique.Make(w.note(annotationFields))}
 		m.covered.add(m.clean[key])
 	}
@@ -63,7 +64,7 @@ func (m *memory) isClean(applied manifest.Manifest, tree string) bool {
 		return true
 	}
 	pair := clean{hash: applied.Hash, tree: unique.Make(tree)}
-	if !m.covered.has(pair) {
+	if applied.Partial || !m.covered.has(pair) {
 		return false
 	}
 	m.clean[key] = pair
@@ -86,11 +87,17 @@ func (m *memory) atRest(applied *manifest.Manifest, cached *metav1.ObjectMeta) b
 	if _, ok := m.recorded[key.kind]; !ok && !isBase(applied.GVK) {
 		return false
 	}
-	_, fought := m.fights[key]
-	return !fought && m.taking[key] == nil
+	if f, fought := m.fights[key]; fought && time.Since(f.last) <= fightWindow {
+		return false
+	}
+	delete(m.fights, key)
+	return m.taking[key] == nil
 }
 
 func (m *memory) setClean(applied manifest.Manifest, tree string) {
+	if applied.Partial {
+		return
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	pair := clean{hash: applied.Hash, tree: unique.Make(tree)}

@@ -27,6 +27,25 @@ func newStore() *store {
 func (s *store) put(app App, r *record) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.add(app, r)
+}
+
+// move is put for an object that was of another app.
+func (s *store) move(from, to App, r *record) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.remove(from, r)
+	s.add(to, r)
+}
+
+// drop forgets an object that was of the app.
+func (s *store) drop(app App, r *record) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.remove(app, r)
+}
+
+func (s *store) add(app App, r *record) {
 	if app.UID != "" {
 		s.byUID[app.UID] = with(s.byUID[app.UID], r)
 	}
@@ -35,11 +54,9 @@ func (s *store) put(app App, r *record) {
 	}
 }
 
-// drop forgets an object that was of the app. A deletion that says something else
-// than the last event must not leave one behind that is no more: it is looked for.
-func (s *store) drop(app App, r *record) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+// remove takes an object out. A deletion that says something else than the last event
+// must not leave one behind that is no more: it is looked for.
+func (s *store) remove(app App, r *record) {
 	if !without(s.byUID, app.UID, r) {
 		for uid := range s.byUID {
 			without(s.byUID, uid, r)
@@ -101,13 +118,16 @@ func with(objects []*record, r *record) []*record {
 
 func without[K types.UID | types.NamespacedName](byApp map[K][]*record, app K, r *record) (found bool) {
 	objects := byApp[app]
-	left := slices.DeleteFunc(slices.Clone(objects), func(other *record) bool { return sameName(r, other) })
-	if len(left) == 0 {
+	i := slices.IndexFunc(objects, func(other *record) bool { return sameName(r, other) })
+	switch {
+	case i < 0:
+		return false
+	case len(objects) == 1:
 		delete(byApp, app)
-	} else {
-		byApp[app] = left
+	default:
+		byApp[app] = slices.Delete(slices.Clone(objects), i, i+1)
 	}
-	return len(left) < len(objects)
+	return true
 }
 
 func sameName(a, b *record) bool {

@@ -108,6 +108,9 @@ func (e *Engine) resume(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("looking for %s, of which apps had objects: %w", gvk, err)
 		}
+		if mapping.Scope.Name() == meta.RESTScopeNameRoot {
+			continue // No app has had one: somebody else wrote this into the inventory.
+		}
 		if _, err := e.watch(mapping.GroupVersionKind); err != nil {
 			return err
 		}
@@ -230,6 +233,9 @@ func (e *Engine) prepare(ctx context.Context, home string, manifests []manifest.
 	for _, m := range manifests {
 		if m.Namespace != home {
 			return refused(m, v1.ReasonNotPermitted, "the objects of the app belong into namespace %s of the member", home), false, nil
+		}
+		if at := e.inventory(); m.GVK == configMapGVK && m.Name == at.Name && m.Namespace == at.Namespace {
+			return refused(m, v1.ReasonNotPermitted, "the member's inventory has that name: give the app or the object another one"), false, nil
 		}
 	}
 	for _, m := range missing {

@@ -15,7 +15,6 @@ import (
 	coordinationv1 "k8s.io/api/coordination/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/discovery"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -24,7 +23,11 @@ import (
 	v1 "github.com/example/myapp-hub/api/v1"
 )
 
-const timeout = 5 * time.Second
+const (
+	timeout = 5 * time.Second
+	// retry is when a heartbeat that failed is tried again.
+	retry = 5 * time.Second
+)
 
 // Heartbeat renews the Lease of an agent.
 type Heartbeat struct {
@@ -40,16 +43,7 @@ type Heartbeat struct {
 	interval time.Duration
 	// alive is true while heartbeats succeed.
 	alive atomic.Bool
-	// doubted is true when something speaks against the own cluster since it was
-	// last asked.
-	doubted atomic.Bool
-	// unasked counts the heartbeats since then.
-	unasked int
 }
-
-// askEvery is how many heartbeats speak for the own cluster without asking it, while
-// its watches run.
-const askEvery = 3
 
 // New makes the heartbeat of a member's agent. There is none while unreported
 // says that the hub lacks a report: what it knows would pass for fresh. wentBack
@@ -71,22 +65,26 @@ var errWentBack = errors.New("the hub was restored from a backup: what this agen
 // Start beats until ctx ends. It fails when the hub has gone back in time: a
 // cache that resumes its watches would miss what the hub says from now on.
 func (h *Heartbeat) Start(ctx context.Context) error {
-	ctx, stop := context.WithCancelCause(ctx)
-	defer stop(nil)
-	wait.UntilWithContext(ctx, func(ctx context.Context) {
+	for next := time.Duration(0); ; {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(next):
+		}
+		began := time.Now()
 		err := h.beat(ctx)
 		if errors.Is(err, errWentBack) {
-			stop(err)
-			return
+			return err
 		}
+		next = h.interval
+		if err != nil {
+			next = min(retry, h.interval)
+		}
+		next -= time.Since(began)
 		if was := h.alive.Swap(err == nil); err != nil && (was || h.log.V(1).Enabled()) && ctx.Err() == nil {
-			h.log.Error(err, "Heartbeat failed; trying again", "every", h.interval.String())
+			h.log.Error(err, "Heartbeat failed; trying again", "every", retry.String())
 		}
-	}, h.interval)
-	if err := context.Cause(ctx); errors.Is(err, errWentBack) {
-		return err
 	}
-	return nil
 }
 
 // Check is a readiness check: the last heartbeat succeeded.
@@ -97,32 +95,14 @@ func (h *Heartbeat) Check(*http.Request) error {
 	return nil
 }
 
-// Doubt says that a watch of the own cluster has failed: the next heartbeat asks it.
-func (h *Heartbeat) Doubt() { h.doubted.Store(true) }
-
-// askLocal asks the own cluster, if it is time to or there is doubt, whether it is
-// there.
-func (h *Heartbeat) askLocal(ctx context.Context) error {
-	if !h.doubted.Swap(false) && h.alive.Load() && h.unasked < askEvery-1 {
-		h.unasked++
-		return nil
-	}
-	if err := h.local.RESTClient().Get().AbsPath("/version").Do(ctx).Error(); err != nil {
-		h.doubted.Store(true)
-		return fmt.Errorf("asking the own cluster: %w", err)
-	}
-	h.unasked = 0
-	return nil
-}
-
 func (h *Heartbeat) beat(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	if h.unreported() {
 		return errors.New("the hub could not be reached for a report, which comes first")
 	}
-	if err := h.askLocal(ctx); err != nil {
-		return err
+	if err := h.local.RESTClient().Get().AbsPath("/version").Do(ctx).Error(); err != nil {
+		return fmt.Errorf("asking the own cluster: %w", err)
 	}
 	lease := &coordinationv1.Lease{
 		ObjectMeta: metav1.ObjectMeta{Namespace: h.key.Namespace, Name: h.key.Name},

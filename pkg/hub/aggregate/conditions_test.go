@@ -45,6 +45,8 @@ func TestConditions(t *testing.T) {
 		{"unknown and pending", "what is known to be missing counts more than silence", Input{Rows: []v1.PlacementRow{unknown, pending}}, "TFFTFFF", v1.ReasonPending, ""},
 		{"failed pods", "a retry or a fix may mend it: no stall", Input{Rows: []v1.PlacementRow{good, failed(v1.ReasonDeploymentFailed)}}, "TFTFFFF", v1.ReasonMemberFailed, "failed on 1 of 2: n; n: the member says why"},
 		{"refused", "only a person can help", Input{Rows: []v1.PlacementRow{good, failed(v1.ReasonForbidden)}}, "TFTFFTF", v1.ReasonMemberFailed, "the member says why"},
+		{"the namespace is missing", "only a person can help", Input{Rows: []v1.PlacementRow{failed(v1.ReasonNamespaceMissing)}}, "TFTFFTF", v1.ReasonNamespaceMissing, ""},
+		{"another app of that name", "only a person can help", Input{Rows: []v1.PlacementRow{failed(v1.ReasonNameConflict)}}, "TFTFFTF", v1.ReasonNameConflict, ""},
 		{"not owned", "only a person can help", Input{Rows: []v1.PlacementRow{failed(v1.ReasonNotOwned)}}, "TFTFFTF", v1.ReasonMemberFailed, ""},
 		{"rejected", "only a person can help", Input{Rows: []v1.PlacementRow{failed(v1.ReasonRejected)}}, "TFTFFTF", v1.ReasonMemberFailed, ""},
 		{"kind missing", "the reason of the row says more than that it failed", Input{Rows: []v1.PlacementRow{failed(v1.ReasonKindMissing)}}, "TFTFFTF", v1.ReasonKindMissing, ""},

@@ -32,7 +32,7 @@ func (g *group) add(r *v1.PlacementRow) {
 
 func rank(r *v1.PlacementRow) int {
 	switch {
-	case needsPerson(r.Reason):
+	case v1.NeedsPerson(r.Reason):
 		return 0
 	case r.State == v1.PlacementFailed:
 		return 1
@@ -85,9 +85,9 @@ func (g *groups) put(r *v1.PlacementRow, current bool) {
 	case r.State == v1.PlacementUnknown:
 		g.unknown.add(r)
 	case r.State == v1.PlacementReady && current:
-	case r.State == v1.PlacementFailed || needsPerson(r.Reason) || r.Reason == v1.ReasonDrifted:
+	case r.State == v1.PlacementFailed || v1.NeedsPerson(r.Reason) || r.Reason == v1.ReasonDrifted:
 		g.inTrouble.add(r)
-		if needsPerson(r.Reason) {
+		if v1.NeedsPerson(r.Reason) {
 			g.refused.add(r)
 		}
 	case r.State == v1.PlacementPending || r.State == v1.PlacementProgressing:
@@ -100,23 +100,12 @@ func down(r *v1.PlacementRow) bool {
 	return r.Replicas > 0 && r.ReadyReplicas == 0 && r.State != v1.PlacementUnknown
 }
 
-// needsPerson is true for reasons that no retry mends.
-func needsPerson(reason string) bool {
-	switch reason {
-	case v1.ReasonNotOwned, v1.ReasonRejected, v1.ReasonForbidden,
-		v1.ReasonContested, v1.ReasonConflict, v1.ReasonNotPermitted, v1.ReasonKindMissing,
-		v1.ReasonSecretMissing, v1.ReasonRenderError, v1.ReasonHubReplaced:
-		return true
-	}
-	return false
-}
-
 // speaksForItself is true for reasons of rows that say more as the reason of a
 // condition than that the member failed.
 func speaksForItself(reason string) bool {
 	switch reason {
 	case v1.ReasonDrifted, v1.ReasonContested, v1.ReasonConflict, v1.ReasonNotPermitted,
-		v1.ReasonKindMissing, v1.ReasonSecretMissing, v1.ReasonRenderError, v1.ReasonHubRestored, v1.ReasonHubReplaced:
+		v1.ReasonNameConflict, v1.ReasonNamespaceMissing, v1.ReasonKindMissing, v1.ReasonSecretMissing, v1.ReasonRenderError, v1.ReasonHubRestored, v1.ReasonHubReplaced:
 		return true
 	}
 	return false

@@ -173,7 +173,7 @@ func everyApp(c client.Reader) func(context.Context) ([]reconcile.Request, error
 func memberChanged() predicate.TypedPredicate[*v1.MemberCluster] {
 	return predicate.TypedFuncs[*v1.MemberCluster]{
 		UpdateFunc: func(e event.TypedUpdateEvent[*v1.MemberCluster]) bool {
-			return !maps.Equal(e.ObjectOld.Labels, e.ObjectNew.Labels) ||
+			return e.ObjectOld.UID != e.ObjectNew.UID || !maps.Equal(e.ObjectOld.Labels, e.ObjectNew.Labels) ||
 				!maps.Equal(e.ObjectOld.Spec.Properties, e.ObjectNew.Spec.Properties) ||
 				!apiequality.Semantic.DeepEqual(e.ObjectOld.Status, e.ObjectNew.Status)
 		},

@@ -1,6 +1,8 @@
 package delivery
 
 import (
+	"maps"
+	"slices"
 	"sync"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -8,10 +10,6 @@ import (
 	v1 "github.com/example/myapp-hub/api/v1"
 	"github.com/example/myapp-hub/pkg/hub/render"
 )
-
-// maxRevisions is how many revisions of an app are remembered: in a rollout members
-// have two, and a few when one overtakes another.
-const maxRevisions = 4
 
 // plans remember what apps render to, and the hashes of their specs, so that a pass
 // over one member does not make anew what it has in common with all the others. The
@@ -36,13 +34,16 @@ func (p *plans) of(app *v1.MyApp, revision string) *render.Plan {
 	a := p.at(app.UID)
 	plan := a.revisions[revision]
 	if plan == nil {
-		if len(a.revisions) >= maxRevisions {
-			clear(a.revisions)
-		}
+		maps.DeleteFunc(a.revisions, func(revision string, _ *render.Plan) bool { return !isPlaced(app, revision) })
 		plan = &render.Plan{}
 		a.revisions[revision] = plan
 	}
 	return plan
+}
+
+// isPlaced is true for a revision that a member has or gets.
+func isPlaced(app *v1.MyApp, revision string) bool {
+	return slices.ContainsFunc(app.Status.Placements, func(row v1.PlacementRow) bool { return row.Revision == revision })
 }
 
 // specHash is the hash of an app's spec.

@@ -25,11 +25,16 @@ func TestPlans(t *testing.T) {
 	if p.of(app, "web-1") != one || p.of(app, "web-2") == one {
 		t.Error("each revision has one plan")
 	}
-	for i := range 10 {
-		p.of(app, fmt.Sprint("web-", i))
+	for i := range 10 { // a rollout after the other, of which a member has the one before
+		app.Status.Placements = []v1.PlacementRow{{Revision: fmt.Sprint("web-", i)}, {Revision: fmt.Sprint("web-", i+1)}}
+		before := p.of(app, fmt.Sprint("web-", i))
+		p.of(app, fmt.Sprint("web-", i+1))
+		if p.of(app, fmt.Sprint("web-", i)) != before {
+			t.Error("a revision that a member has was forgotten")
+		}
 	}
-	if n := len(p.apps[app.UID].revisions); n > maxRevisions {
-		t.Errorf("%d revisions are remembered, want at most %d", n, maxRevisions)
+	if n := len(p.apps[app.UID].revisions); n > 3 {
+		t.Errorf("%d revisions are remembered, of which members have two", n)
 	}
 	other := &v1.MyApp{}
 	other.UID = "other"

@@ -54,7 +54,7 @@ func (r *Reconciler) fill(ctx context.Context, o order, wanted *rendered, placed
 				return "", err
 			}
 		case secret.Optional && isPlaced:
-			wanted.manifests[i].Hash = hash
+			wanted.manifests[i].Hash, wanted.manifests[i].Partial = hash, true
 		case secret.Optional:
 			wanted.manifests = slices.Delete(wanted.manifests, i, i+1)
 		case missing == "":

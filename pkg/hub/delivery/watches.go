@@ -123,10 +123,11 @@ func (c *Controller) sources() []source.TypedSource[mcreconcile.Request] {
 	}
 }
 
-// rendersOtherwise is true when overrides and variables may give the member
-// something else than before.
+// rendersOtherwise is true when the member may be given something else than before:
+// overrides and variables see to that, and one that was made anew in its place.
 func rendersOtherwise(before, after *v1.MemberCluster) bool {
-	return !maps.Equal(before.Labels, after.Labels) || !maps.Equal(before.Spec.Properties, after.Spec.Properties)
+	return before.UID != after.UID || before.Spec.Mode != after.Spec.Mode || before.Spec.Namespace != after.Spec.Namespace ||
+		!maps.Equal(before.Labels, after.Labels) || !maps.Equal(before.Spec.Properties, after.Spec.Properties)
 }
 
 // enqueueNamespace enqueues every placed app of a Secret's namespace: one that

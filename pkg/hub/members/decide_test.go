@@ -45,17 +45,17 @@ func TestHeartbeat(t *testing.T) {
 		heard        time.Time
 	}{
 		{"never", "no agent was ever seen", nil, []look{{0, nil}}, v1.ReasonAwaitingAgent, 0, time.Time{}},
-		{"first Lease", "it appeared while the hub looked", nil, []look{{0, nil}, {time.Second, first}}, v1.ReasonConnected, 80 * time.Second, noon.Add(time.Second)},
-		{"restart, was ready", "the first look counts as now and changes nothing", ready, []look{{0, first}}, "", 80 * time.Second, noon.Add(-time.Hour)},
-		{"restart, renewed", "a renewal was seen", ready, []look{{0, first}, {9 * time.Second, second}}, v1.ReasonConnected, 80 * time.Second, noon.Add(9 * time.Second)},
-		{"restart, dead", "80 s without a renewal; the Lease says when", ready, []look{{0, first}, {80 * time.Second, first}}, v1.ReasonHeartbeatMissing, 0, noon.Add(-time.Hour)},
-		{"restart, was silent", "a look at an old Lease is no renewal", silent, []look{{0, first}, {10 * time.Second, first}}, "", 70 * time.Second, noon.Add(-time.Hour)},
-		{"almost", "the 80 s are not over", ready, []look{{0, first}, {time.Second, second}, {80 * time.Second, second}}, v1.ReasonConnected, time.Second, noon.Add(time.Second)},
-		{"silent", "80 s after the last renewal", ready, []look{{0, first}, {time.Second, second}, {81 * time.Second, second}}, v1.ReasonHeartbeatMissing, 0, noon.Add(time.Second)},
-		{"Lease deleted", "a Lease that vanishes is silence, no verdict", ready, []look{{0, first}, {time.Second, second}, {20 * time.Second, nil}}, v1.ReasonConnected, 61 * time.Second, noon.Add(time.Second)},
-		{"Lease gone at restart", "absence alone says nothing", ready, []look{{0, nil}}, "", 80 * time.Second, time.Time{}},
-		{"Lease stays gone", "it was ready and has fallen silent", ready, []look{{0, nil}, {80 * time.Second, nil}}, v1.ReasonHeartbeatMissing, 0, time.Time{}},
-		{"Lease from the future", "the member's clock is wrong; nobody is heard in the future", ready, []look{{0, lease(noon.Add(time.Hour))}, {80 * time.Second, lease(noon.Add(time.Hour))}}, v1.ReasonHeartbeatMissing, 0, noon.Add(80 * time.Second)},
+		{"first Lease", "it appeared while the hub looked", nil, []look{{0, nil}, {time.Second, first}}, v1.ReasonConnected, 85 * time.Second, noon.Add(time.Second)},
+		{"restart, was ready", "the first look counts as now and changes nothing", ready, []look{{0, first}}, "", 85 * time.Second, noon.Add(-time.Hour)},
+		{"restart, renewed", "a renewal was seen", ready, []look{{0, first}, {9 * time.Second, second}}, v1.ReasonConnected, 85 * time.Second, noon.Add(9 * time.Second)},
+		{"restart, dead", "85 s without a renewal; the Lease says when", ready, []look{{0, first}, {85 * time.Second, first}}, v1.ReasonHeartbeatMissing, 0, noon.Add(-time.Hour)},
+		{"restart, was silent", "a look at an old Lease is no renewal", silent, []look{{0, first}, {10 * time.Second, first}}, "", 75 * time.Second, noon.Add(-time.Hour)},
+		{"almost", "the 85 s are not over", ready, []look{{0, first}, {time.Second, second}, {85 * time.Second, second}}, v1.ReasonConnected, time.Second, noon.Add(time.Second)},
+		{"silent", "85 s after the last renewal", ready, []look{{0, first}, {time.Second, second}, {86 * time.Second, second}}, v1.ReasonHeartbeatMissing, 0, noon.Add(time.Second)},
+		{"Lease deleted", "a Lease that vanishes is silence, no verdict", ready, []look{{0, first}, {time.Second, second}, {20 * time.Second, nil}}, v1.ReasonConnected, 66 * time.Second, noon.Add(time.Second)},
+		{"Lease gone at restart", "absence alone says nothing", ready, []look{{0, nil}}, "", 85 * time.Second, time.Time{}},
+		{"Lease stays gone", "it was ready and has fallen silent", ready, []look{{0, nil}, {85 * time.Second, nil}}, v1.ReasonHeartbeatMissing, 0, time.Time{}},
+		{"Lease from the future", "the member's clock is wrong; nobody is heard in the future", ready, []look{{0, lease(noon.Add(time.Hour))}, {85 * time.Second, lease(noon.Add(time.Hour))}}, v1.ReasonHeartbeatMissing, 0, noon.Add(85 * time.Second)},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var h heartbeat

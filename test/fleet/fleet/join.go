@@ -47,11 +47,14 @@ type newcomer struct {
 }
 
 // grant gives an account on the member's cluster what deploy/rbac says of the
-// mode, and returns the account's namespace.
+// mode, and returns the account's name.
 func (n newcomer) grant(ctx context.Context, f *Fleet) (string, error) {
-	file := "member-" + strings.ToLower(string(n.Mode))
+	file, account := "member-"+strings.ToLower(string(n.Mode)), pushAccount
+	if n.Mode == ModePull {
+		account = pullAccount
+	}
 	if n.namespace == "" {
-		return HubNamespace, n.cluster.applyFiles(ctx, f.deploy("rbac", file+".yaml"))
+		return account, n.cluster.applyFiles(ctx, f.deploy("rbac", file+".yaml"))
 	}
 	b, err := os.ReadFile(f.deploy("rbac", file+"-namespaced.yaml"))
 	if err != nil {
@@ -61,7 +64,7 @@ func (n newcomer) grant(ctx context.Context, f *Fleet) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("rights of a namespaced member: %w", err)
 	}
-	return n.namespace, n.cluster.Apply(ctx, objects...)
+	return account + "-" + n.namespace, n.cluster.Apply(ctx, objects...)
 }
 
 // AddTenant registers a namespace of a member's cluster as a member of its own.
@@ -108,11 +111,11 @@ func (f *Fleet) join(ctx context.Context, n newcomer) error {
 
 // joinPush gives the hub a kubeconfig for the member, through the proxy.
 func (f *Fleet) joinPush(ctx context.Context, n newcomer) error {
-	namespace, err := n.grant(ctx, f)
+	account, err := n.grant(ctx, f)
 	if err != nil {
 		return err
 	}
-	token, err := n.cluster.Token(ctx, namespace, pushAccount, tokenTTL)
+	token, err := n.cluster.Token(ctx, HubNamespace, account, tokenTTL)
 	if err != nil {
 		return err
 	}
@@ -135,7 +138,7 @@ func (f *Fleet) joinPush(ctx context.Context, n newcomer) error {
 // the member, both through the proxies.
 func (f *Fleet) joinPull(ctx context.Context, n newcomer) error {
 	hub := f.Cluster(HubName)
-	namespace, err := n.grant(ctx, f)
+	account, err := n.grant(ctx, f)
 	if err != nil {
 		return err
 	}
@@ -157,7 +160,7 @@ func (f *Fleet) joinPull(ctx context.Context, n newcomer) error {
 		return err
 	}
 	memberConfig := filepath.Join(f.cfg.Dir, n.Name+".agent.kubeconfig")
-	if err := n.cluster.writeTokenKubeconfig(ctx, memberConfig, namespace, pullAccount); err != nil {
+	if err := n.cluster.writeTokenKubeconfig(ctx, memberConfig, HubNamespace, account); err != nil {
 		return err
 	}
 	return f.startAgent(ctx, agentParams{member: n.Name, namespace: n.namespace, hubKubeconfig: hubConfig, kubeconfig: memberConfig})
