@@ -65,7 +65,7 @@ cat <<EOT
   kubectl scale myapp web --replicas=5
   kubectl wait --for=condition=Ready myapp/web
   kubectl apply -f deploy/samples/selected.yaml        # only where region=eu
-  go run ./test/fleet partition us-1                   # cut a member off: Unknown after 40 s; then: heal us-1
+  go run ./test/fleet partition us-1                   # cut a member off: Unknown within 85 s; then: heal us-1
   kubectl get myapp web -o yaml                        # every decision, with its reason
   kubectl --kubeconfig $dir/us-1.kubeconfig get pods   # a member's own view
   make demo-down                                       # end it

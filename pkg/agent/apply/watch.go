@@ -197,6 +197,18 @@ func (e *Engine) watching(synced bool) []schema.GroupVersionKind {
 	return kinds
 }
 
+// mayBeAt refuses an object in another namespace than the app's, and in the place of the
+// engine's own.
+func (e *Engine) mayBeAt(m manifest.Manifest, home string) (Change, bool) {
+	if m.Namespace != home {
+		return refused(m, v1.ReasonNotPermitted, "the objects of the app belong into namespace %s of the member", home), false
+	}
+	if at := e.inventory(); m.GVK == configMapGVK && m.Name == at.Name && m.Namespace == at.Namespace {
+		return refused(m, v1.ReasonNotPermitted, "the member's inventory has that name: give the app or the object another one"), false
+	}
+	return Change{}, true
+}
+
 // shown are the watches whose cache shows what there is.
 func (e *Engine) shown() []kindWatch {
 	e.watches.mu.Lock()
@@ -231,11 +243,8 @@ func (e *Engine) prepare(ctx context.Context, home string, manifests []manifest.
 	}
 	e.watches.mu.Unlock()
 	for _, m := range manifests {
-		if m.Namespace != home {
-			return refused(m, v1.ReasonNotPermitted, "the objects of the app belong into namespace %s of the member", home), false, nil
-		}
-		if at := e.inventory(); m.GVK == configMapGVK && m.Name == at.Name && m.Namespace == at.Namespace {
-			return refused(m, v1.ReasonNotPermitted, "the member's inventory has that name: give the app or the object another one"), false, nil
+		if change, ok := e.mayBeAt(m, home); !ok {
+			return change, false, nil
 		}
 	}
 	for _, m := range missing {

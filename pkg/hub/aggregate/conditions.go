@@ -195,7 +195,7 @@ func waitingToDelete(in *Input, g *groups) string {
 	}
 	advice := fmt.Sprintf("; to stop waiting and leave what is there (only an agent that comes back would still remove it): kubectl annotate myapp %s -n %s --overwrite %s=%s",
 		in.Name, in.Namespace, v1.AnnotationForceRemove, strings.Join(members, ","))
-	return cut(waitingFor(g), max(shortestMessage, longestMessage-len([]rune(advice)))) + advice
+	return cut(strings.TrimSuffix(waitingFor(g), "."), max(shortestMessage, longestMessage-len([]rune(advice)))) + advice
 }
 
 func cut(s string, most int) string {

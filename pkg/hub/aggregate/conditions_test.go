@@ -129,7 +129,7 @@ func TestDeletionAdvice(t *testing.T) {
 		}
 		return rows
 	}
-	short := row(v1.PlacementRemoving, func(r *v1.PlacementRow) { r.Cluster, r.Message = "eu-1", "no answer" })
+	short := row(v1.PlacementRemoving, func(r *v1.PlacementRow) { r.Cluster, r.Message = "eu-1", "no answer." })
 	for _, tt := range []struct {
 		reason string
 		rows   []v1.PlacementRow

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"slices"
 
+	appsv1 "k8s.io/api/apps/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -50,7 +51,7 @@ func decide(s *snapshot, now metav1.Time) (decision, error) {
 	}, now)
 	rows, forced := aggregate.Rows(aggregate.Observation{
 		Persisted: old.Placements, Next: next, Reports: s.reports, Members: s.reach,
-		Autoscaled: spec.Autoscaling != nil, Held: s.held != "", ForceRemoved: forceRemoved(s),
+		Autoscaled: othersScale(s.app), Held: s.held != "", ForceRemoved: forceRemoved(s),
 	}, now)
 
 	d := decision{revision: revision, forced: forced}
@@ -185,4 +186,16 @@ func statusOf(s *v1.MyAppStatus, condition string) metav1.ConditionStatus {
 		return c.Status
 	}
 	return metav1.ConditionUnknown
+}
+
+// othersScale is true if the number of pods on a member is not the hub's business: the
+// app has an autoscaler, or leaves the number to whoever changes it.
+func othersScale(app *v1.MyApp) bool {
+	if app.Spec.Autoscaling != nil || app.Spec.Drift == nil {
+		return app.Spec.Autoscaling != nil
+	}
+	return slices.ContainsFunc(app.Spec.Drift.Ignore, func(i v1.IgnoredFields) bool {
+		return i.Kind == "Deployment" && (i.Group == "" || i.Group == appsv1.GroupName) && (i.Name == "" || i.Name == app.Name) &&
+			slices.Contains(i.Fields, "/spec/replicas")
+	})
 }

@@ -125,6 +125,10 @@ func (r *Reconciler) pullApply(ctx context.Context, o order, work *v1.Work) (rec
 		}
 	}
 	feedback := believed(work, spec.ContentHash)
+	if work.Status.ObservedGeneration == 0 { // a Work that was lost and made again has no report yet
+		last := r.lastFeedback(o)
+		feedback.Replicas, feedback.ReadyReplicas = last.Replicas, last.ReadyReplicas
+	}
 	if err := r.holdIfRestored(ctx, o, feedback); err != nil {
 		return lookAgain(err)
 	}
