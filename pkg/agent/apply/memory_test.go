@@ -83,7 +83,7 @@ func TestMemoryOfFacts(t *testing.T) {
 func TestSlim(t *testing.T) {
 	meta := metav1.ObjectMeta{
 		Namespace: "shop", Name: "web", UID: "u", ResourceVersion: "7", Generation: 3, Finalizers: []string{"f"},
-		Labels:      map[string]string{v1.LabelApp: "web"},
+		Labels:      map[string]string{v1.LabelApp: "web", v1.LabelMember: "eu-1", "tier": "front"},
 		Annotations: map[string]string{v1.AnnotationContentHash: "h", "token": "secret"},
 		ManagedFields: []metav1.ManagedFieldsEntry{
 			{Manager: "x", Operation: metav1.ManagedFieldsOperationUpdate, FieldsV1: metav1.NewFieldsV1(`{"f:spec":{}}`)},
@@ -93,7 +93,7 @@ func TestSlim(t *testing.T) {
 	}
 	kept := metav1.ObjectMeta{
 		Namespace: "shop", Name: "web", UID: "u", ResourceVersion: "7", Generation: 3, Finalizers: []string{"f"},
-		Labels:      map[string]string{v1.LabelApp: "web"},
+		Labels:      map[string]string{v1.LabelApp: "web", v1.LabelMember: "eu-1"},
 		Annotations: map[string]string{v1.AnnotationContentHash: "h", annotationFields: `{"f:data":{}}`},
 	}
 	copied := *kept.DeepCopy()
@@ -120,7 +120,7 @@ func TestSlim(t *testing.T) {
 			kept, &appsv1.Deployment{ObjectMeta: kept, Spec: appsv1.DeploymentSpec{Replicas: ptr.To[int32](2), ProgressDeadlineSeconds: ptr.To[int32](60)}, Status: status}},
 		{"what a controller made of ours is a copy", &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{
 			Namespace: "shop", Name: "web", UID: "u", ResourceVersion: "7", Generation: 3, Finalizers: []string{"f"},
-			Labels: map[string]string{v1.LabelApp: "web"}, OwnerReferences: []metav1.OwnerReference{{Name: "x"}}}}, copied, nil},
+			Labels: map[string]string{v1.LabelApp: "web", v1.LabelMember: "eu-1"}, OwnerReferences: []metav1.OwnerReference{{Name: "x"}}}}, copied, nil},
 		{"nothing is made up", &metav1.PartialObjectMetadata{ObjectMeta: bare}, bare, nil},
 	} {
 		got, err := slim(tt.object)

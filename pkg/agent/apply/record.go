@@ -27,24 +27,26 @@ type record struct {
 	generation      int64
 	deleted         *metav1.Time
 	finalizers      []string
-	marks           unique.Handle[marks]
-	notes           unique.Handle[notes]
+	// marks and notes are the same on many members, member on all objects of one.
+	marks  unique.Handle[marks]
+	notes  unique.Handle[notes]
+	member unique.Handle[string]
 	// deployment is set for Deployments, whole for objects of a kind that is cached
 	// whole.
 	deployment *deployment
 	whole      *unstructured.Unstructured
 }
 
-// marks are the labels that say whose an object is, in the order of markKeys; notes
-// the annotations that the engine reads, in that of noteKeys. One that is missing is
+// marks are the labels that say whose an object is, but for the member, in the order of
+// markKeys; notes the annotations that the engine reads, in that of noteKeys. One that is missing is
 // empty.
 type (
-	marks [5]string
+	marks [4]string
 	notes [8]string
 )
 
 func markKeys() marks {
-	return marks{v1.LabelApp, v1.LabelAppUID, v1.LabelAppNamespace, v1.LabelHubID, v1.LabelMember}
+	return marks{v1.LabelApp, v1.LabelAppUID, v1.LabelAppNamespace, v1.LabelHubID}
 }
 
 func noteKeys() notes {
@@ -86,7 +88,7 @@ func newRecord(o metav1.Object) *record {
 			n[i] = annotations[key]
 		}
 	}
-	r.marks, r.notes = unique.Make(m), unique.Make(n)
+	r.marks, r.notes, r.member = unique.Make(m), unique.Make(n), unique.Make(labels[v1.LabelMember])
 	return r
 }
 
@@ -128,7 +130,7 @@ func slim(object any) (any, error) {
 	return object, nil
 }
 
-// mark is the value of a label, note that of an annotation.
+// mark is the value of a label of the marks, note that of an annotation.
 func (r *record) mark(label string) string {
 	for i, key := range markKeys() {
 		if key == label {
@@ -157,11 +159,14 @@ func (r *record) namespacedName() types.NamespacedName {
 
 // metadata is the object's, as far as it is kept.
 func (r *record) metadata() *metav1.ObjectMeta {
-	m, n := r.marks.Value(), r.notes.Value()
+	labels := pairs(markKeys(), r.marks.Value())
+	if member := r.member.Value(); member != "" {
+		labels[v1.LabelMember] = member
+	}
 	return &metav1.ObjectMeta{
 		Namespace: r.namespace, Name: r.name, UID: r.uid, ResourceVersion: r.version, Generation: r.generation,
 		DeletionTimestamp: r.deleted, Finalizers: r.finalizers,
-		Labels: pairs(markKeys(), m), Annotations: pairs(noteKeys(), n),
+		Labels: labels, Annotations: pairs(noteKeys(), r.notes.Value()),
 	}
 }
 
