@@ -95,19 +95,24 @@ func crashed(t *testing.T, lost string, notice time.Duration) {
 	if err := f.Cluster(lost).Crash(); err != nil {
 		t.Fatal(err)
 	}
+	crash := time.Now()
 	expect.That(t, f, notice, before, "is Unknown on "+lost, func(a *v1.MyApp) error {
 		if row := expect.Row(a, lost); row.State != v1.PlacementUnknown {
 			return fmt.Errorf("it is %s", row.State)
 		}
 		return nil
 	})
+	t.Logf("the crash was noticed after %s", time.Since(crash).Round(time.Millisecond))
 	expect.Create(t, f, expect.App(ns, during.Name, everywhere))
 	expect.Ready(t, f, soon, during, "push-3")
 	if err := f.Cluster(lost).Restart(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	back := time.Now()
 	expect.Ready(t, f, soon, before, "push-3", lost)
+	t.Logf("the member was believed again %s after it was back", time.Since(back).Round(time.Millisecond))
 	expect.Ready(t, f, soon, during, "push-3", lost)
+	t.Logf("the member had caught up %s after it was back", time.Since(back).Round(time.Millisecond))
 	for _, app := range []string{before.Name, during.Name} {
 		expect.Delete(t, f, key(ns, app))
 		expect.Gone(t, f, soon, key(ns, app), "push-3", lost)

@@ -2,11 +2,11 @@ package fleet
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"path/filepath"
 	"time"
 
+	"golang.org/x/sync/errgroup"
 	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -72,12 +72,39 @@ func (c *Cluster) Crash() error {
 }
 
 // Restart starts the API server on its old port, after killing it if it runs,
-// and waits until it is ready.
+// waits until it is ready and starts the cluster's controllers anew: those that
+// were left without it ask again only once a minute.
 func (c *Cluster) Restart(ctx context.Context) error {
-	if err := errors.Join(c.api.Kill(), c.api.startReady(ctx)); err != nil {
+	if err := c.kill(); err != nil {
+		return fmt.Errorf("restarting %s: %w", c.name, err)
+	}
+	if err := c.start(ctx); err != nil {
 		return fmt.Errorf("restarting %s: %w", c.name, err)
 	}
 	return nil
+}
+
+// start starts the API server and then the controllers.
+func (c *Cluster) start(ctx context.Context) error {
+	if err := c.api.startReady(ctx); err != nil {
+		return err
+	}
+	for _, p := range c.controllers {
+		if err := p.Start(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// kill kills the API server and the controllers.
+func (c *Cluster) kill() error {
+	var group errgroup.Group
+	group.Go(c.api.Kill)
+	for _, p := range c.controllers {
+		group.Go(p.Kill)
+	}
+	return group.Wait()
 }
 
 // Partition cuts the cluster off from the hub and the agents: connections stay

@@ -11,8 +11,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-
-	"golang.org/x/sync/errgroup"
 )
 
 const (
@@ -74,11 +72,7 @@ func (c *Cluster) restore(ctx context.Context, path string) error {
 		return err
 	}
 	// The controller manager too: what it has cached is of another history.
-	var group errgroup.Group
-	for _, p := range append(c.controllers, c.api, c.etcd.process) {
-		group.Go(p.Kill)
-	}
-	if err := group.Wait(); err != nil {
+	if err := errors.Join(c.kill(), c.etcd.process.Kill()); err != nil {
 		return err
 	}
 	if err := os.RemoveAll(c.etcd.dataDir); err != nil {
@@ -87,17 +81,10 @@ func (c *Cluster) restore(ctx context.Context, path string) error {
 	if err := os.Rename(fresh, c.etcd.dataDir); err != nil {
 		return err
 	}
-	for _, p := range []*Process{c.etcd.process, c.api} {
-		if err := p.startReady(ctx); err != nil {
-			return err
-		}
+	if err := c.etcd.process.startReady(ctx); err != nil {
+		return err
 	}
-	for _, p := range c.controllers {
-		if err := p.Start(); err != nil {
-			return err
-		}
-	}
-	return nil
+	return c.start(ctx)
 }
 
 // snapshotChunk is a line of the answer of etcd's gateway.
