@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/util/workqueue"
@@ -61,7 +62,7 @@ type Controller struct {
 	hub        cache.Cache
 	// started is closed once queue is set.
 	started chan struct{}
-	queue   workqueue.TypedRateLimitingInterface[mcreconcile.Request]
+	queue   queue
 }
 
 var _ mcmanager.Runnable = (*Controller)(nil)
@@ -125,18 +126,19 @@ func (c *Controller) serve(ctx context.Context, member string, session Session) 
 		Discover: func() (meta.RESTMapper, error) { return apply.NewMapper(session.GetConfig(), session.GetHTTPClient()) },
 		OnChange: func(app apply.App, initial bool) {
 			req := request(member, app.NamespacedName)
-			if initial {
+			switch {
+			case !initial:
+				c.reconciler.gates.hear(req, spoken)
+				c.queue.Add(req)
+			case !c.isPlaced(ctx, app.NamespacedName, member): // else enqueuePlaced sees to it
 				later(c.queue, req)
-				return
 			}
-			c.reconciler.gates.hear(req)
-			c.queue.Add(req)
 		},
 		OnSync:     func() { c.enqueuePlaced(ctx, member, c.queue) },
 		Unanswered: &c.reconciler.unanswered, Covered: &c.reconciler.covered,
 		Held: c.reconciler.Guard.Held,
 	})
-	slow := time.AfterFunc(unreadableAfter, func() { c.explainUnreadable(member) })
+	slow := time.AfterFunc(unreadableAfter, func() { c.explainUnreadable(ctx, member) })
 	err := engine.Start(logf.IntoContext(ctx, log))
 	slow.Stop()
 	if err != nil {
@@ -159,24 +161,35 @@ func (c *Controller) serve(ctx context.Context, member string, session Session) 
 }
 
 // explainUnreadable says in the rows of a member that its objects cannot be read.
-func (c *Controller) explainUnreadable(member string) {
+func (c *Controller) explainUnreadable(ctx context.Context, member string) {
 	note := "the member answers, but the hub has not been able to list its Deployments and Services: " +
 		"check that the rights of deploy/rbac/member-push.yaml are granted there, or those of member-push-namespaced.yaml if it has a spec.namespace"
-	for _, req := range c.reconciler.gates.explain(member, note) {
-		c.queue.Add(req)
-	}
+	c.reconciler.gates.explain(member, note)
+	c.enqueuePlaced(ctx, member, c.queue)
 }
 
-// enqueuePlaced enqueues every app that has a row for the member, after what people
-// and members have changed.
-func (c *Controller) enqueuePlaced(ctx context.Context, member string, q workqueue.TypedRateLimitingInterface[mcreconcile.Request]) {
-	apps, err := placedOn(ctx, c.hub, member)
+// enqueuePlaced has every app looked at that has a row for the member, after what
+// people and members have changed. For a member that can be worked on they come into
+// the queue a few at a time.
+func (c *Controller) enqueuePlaced(ctx context.Context, member string, q queue) {
+	placed, err := placedOn(ctx, c.hub, member)
 	if err != nil {
 		logf.FromContext(ctx).Error(err, "Cannot list the apps of a member", "member", member)
 		return
 	}
-	for i := range apps {
-		later(q, request(member, client.ObjectKeyFromObject(&apps[i])))
+	apps := make([]types.NamespacedName, 0, len(placed))
+	for i := range placed {
+		apps = append(apps, client.ObjectKeyFromObject(&placed[i]))
+	}
+	now, open := c.reconciler.gates.refill(member, apps)
+	for _, req := range now {
+		q.Add(req)
+	}
+	if open {
+		return
+	}
+	for _, app := range apps {
+		later(q, request(member, app))
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"k8s.io/apimachinery/pkg/types"
 	mcreconcile "sigs.k8s.io/multicluster-runtime/pkg/reconcile"
 
 	"github.com/example/myapp-hub/pkg/agent/apply"
@@ -34,25 +35,90 @@ type gate struct {
 	// note says why a connected member cannot be worked on for so long.
 	note string
 	busy int
-	// parked are in the order in which they came; before them go those that the member
-	// has said something about: they seldom cost a request, and an app gets Ready by
-	// them.
-	spoken, parked fifo
-	// heard are requests that the member has said something about since they were let
-	// in last.
-	heard map[mcreconcile.Request]struct{}
+	// parked are the requests that wait, by urgency and in the order in which they came.
+	parked [urgencies]fifo
+	// urgent are the requests that are more than routine, until they are let in.
+	urgent map[mcreconcile.Request]urgency
+	// backlog are apps to be looked at for no reason of their own, after all that is
+	// parked. A member that has come up has many: they are no requests before their turn.
+	backlog []types.NamespacedName
 }
 
-func (g *gate) waiting() int { return g.spoken.len() + g.parked.len() }
+// urgency is how soon a request has its turn.
+type urgency int
+
+const (
+	// spoken: the member has said something. It seldom costs a request, and an app gets
+	// Ready by it.
+	spoken urgency = iota
+	// decided: something else is to be done than before.
+	decided
+	routine
+
+	urgencies
+)
+
+func (g *gate) waiting() int {
+	n := len(g.backlog)
+	for i := range g.parked {
+		n += g.parked[i].len()
+	}
+	return n
+}
 
 // park puts a request where it belongs.
 func (g *gate) park(req mcreconcile.Request) {
-	if _, heard := g.heard[req]; heard {
-		g.parked.drop(req)
-		g.spoken.add(req)
-	} else if !g.spoken.has(req) {
-		g.parked.add(req)
+	at, urgent := g.urgent[req]
+	if !urgent {
+		at = routine
 	}
+	for other := range urgencies {
+		switch {
+		case other < at && g.parked[other].has(req):
+			return
+		case other > at:
+			g.parked[other].drop(req)
+		}
+	}
+	g.parked[at].add(req)
+}
+
+// drop forgets a request.
+func (g *gate) drop(req mcreconcile.Request) {
+	for i := range g.parked {
+		g.parked[i].drop(req)
+	}
+	delete(g.urgent, req)
+}
+
+// next takes a request that may now be tried, if one waits for that.
+func (g *gate) next(member string) (mcreconcile.Request, bool) {
+	if g.link == nil || g.busy >= slotsPerMember {
+		return mcreconcile.Request{}, false
+	}
+	for i := range g.parked {
+		if req, ok := g.parked[i].next(); ok {
+			return req, true
+		}
+	}
+	if len(g.backlog) == 0 {
+		return mcreconcile.Request{}, false
+	}
+	app := g.backlog[0]
+	if g.backlog = g.backlog[1:]; len(g.backlog) == 0 {
+		g.backlog = nil // and what it was a part of
+	}
+	return request(member, app), true
+}
+
+// unpark takes all that are parked.
+func (g *gate) unpark() []mcreconcile.Request {
+	var all []mcreconcile.Request
+	for i := range g.parked {
+		all = append(all, g.parked[i].all()...)
+		g.parked[i] = fifo{}
+	}
+	return all
 }
 
 func newGates() *gates { return &gates{members: map[string]*gate{}} }
@@ -74,31 +140,47 @@ func (g *gates) enter(req mcreconcile.Request) (l *link, note string) {
 		gate.park(req)
 		return nil, gate.note
 	}
-	delete(gate.heard, req)
+	delete(gate.urgent, req)
 	gate.busy++
 	return gate.link, ""
 }
 
-// hear notes that the member has said something about a request, which is about to
-// enter.
-func (g *gates) hear(req mcreconcile.Request) {
+// hear notes how urgent a request is that is about to enter.
+func (g *gates) hear(req mcreconcile.Request, how urgency) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	gate := g.at(string(req.ClusterName))
-	if gate.heard == nil {
-		gate.heard = map[mcreconcile.Request]struct{}{}
+	if gate.urgent == nil {
+		gate.urgent = map[mcreconcile.Request]urgency{}
 	}
-	gate.heard[req] = struct{}{}
+	if before, known := gate.urgent[req]; !known || how < before {
+		gate.urgent[req] = how
+	}
 }
 
-// explain notes why a member cannot be worked on, and returns the requests that
-// are parked for it, which stay so.
-func (g *gates) explain(member, note string) []mcreconcile.Request {
+// explain notes why a member cannot be worked on.
+func (g *gates) explain(member, note string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	gate := g.at(member)
-	gate.note = note
-	return append(gate.spoken.all(), gate.parked.all()...)
+	g.at(member).note = note
+}
+
+// refill has all of a member's apps looked at, each in its turn. It returns those
+// whose turn it is now, and false if the member cannot be worked on.
+func (g *gates) refill(member string, apps []types.NamespacedName) (now []mcreconcile.Request, ok bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	gate := g.members[member]
+	if gate == nil || gate.link == nil {
+		return nil, false
+	}
+	gate.backlog = apps
+	for range slotsPerMember - gate.busy {
+		if req, ok := gate.next(member); ok {
+			now = append(now, req)
+		}
+	}
+	return now, true
 }
 
 // leave gives the slot back and returns a parked request that may now be tried.
@@ -108,18 +190,7 @@ func (g *gates) leave(member string) (mcreconcile.Request, bool) {
 	gate := g.at(member)
 	gate.busy--
 	defer g.forgetIdle(member)
-	return gate.next()
-}
-
-// next takes a parked request that may now be tried. The lock is held.
-func (g *gate) next() (mcreconcile.Request, bool) {
-	if g.link == nil || g.busy >= slotsPerMember {
-		return mcreconcile.Request{}, false
-	}
-	if req, ok := g.spoken.next(); ok {
-		return req, true
-	}
-	return g.parked.next()
+	return gate.next(member)
 }
 
 // open lets requests work on a member and returns those that were parked.
@@ -128,9 +199,7 @@ func (g *gates) open(member string, l *link) []mcreconcile.Request {
 	defer g.mu.Unlock()
 	gate := g.at(member)
 	gate.link, gate.note = l, ""
-	parked := append(gate.spoken.all(), gate.parked.all()...)
-	gate.spoken, gate.parked = fifo{}, fifo{}
-	return parked
+	return gate.unpark()
 }
 
 // close ends work on a member, unless another link has taken the place of l.
@@ -140,7 +209,7 @@ func (g *gates) close(member string, l *link, ended func()) {
 	defer g.mu.Unlock()
 	gate := g.at(member)
 	if gate.link == l {
-		gate.link = nil
+		gate.link, gate.backlog = nil, nil
 		ended()
 	}
 	gate.note = ""
@@ -156,11 +225,9 @@ func (g *gates) drop(req mcreconcile.Request) (mcreconcile.Request, bool) {
 	if gate == nil {
 		return mcreconcile.Request{}, false
 	}
-	gate.spoken.drop(req)
-	gate.parked.drop(req)
-	delete(gate.heard, req)
+	gate.drop(req)
 	defer g.forgetIdle(string(req.ClusterName))
-	return gate.next()
+	return gate.next(string(req.ClusterName))
 }
 
 // parked is the number of parked requests.
@@ -176,7 +243,7 @@ func (g *gates) parked() int {
 
 // forgetIdle drops the entry of a member that holds nothing. The lock is held.
 func (g *gates) forgetIdle(member string) {
-	if gate := g.members[member]; gate.link == nil && gate.note == "" && gate.busy == 0 && gate.waiting() == 0 && len(gate.heard) == 0 {
+	if gate := g.members[member]; gate.link == nil && gate.note == "" && gate.busy == 0 && gate.waiting() == 0 && len(gate.urgent) == 0 {
 		delete(g.members, member)
 	}
 }

@@ -216,21 +216,33 @@ func testNoRequestIsLost(t *testing.T) {
 			all = append(all, req(fmt.Sprintf("m-%d", m), i))
 		}
 	}
+	var quiet []types.NamespacedName // apps that no event speaks of
+	for i := range apps {
+		quiet = append(quiet, types.NamespacedName{Namespace: "quiet", Name: fmt.Sprintf("app-%d", i)})
+	}
+	connect := func(member string, l *link) {
+		for _, parked := range g.open(member, l) {
+			w.add(parked)
+		}
+		now, open := g.refill(member, quiet)
+		if !open {
+			t.Errorf("%s was connected", member)
+		}
+		for _, r := range now {
+			w.add(r)
+		}
+	}
 	var wg sync.WaitGroup
 	for m := range members { // connections flap and stay up in the end
 		wg.Go(func() {
 			member := fmt.Sprintf("m-%d", m)
 			for range rounds {
 				l := &link{}
-				for _, parked := range g.open(member, l) {
-					w.add(parked)
-				}
+				connect(member, l)
 				time.Sleep(200 * time.Microsecond)
 				g.close(member, l, func() {})
 			}
-			for _, parked := range g.open(member, &link{}) {
-				w.add(parked)
-			}
+			connect(member, &link{})
 		})
 	}
 	for range 2 { // events add every request again and again
@@ -257,6 +269,11 @@ func testNoRequestIsLost(t *testing.T) {
 	if n := g.parked(); n != 0 {
 		t.Errorf("%d requests are parked although their members are connected and idle", n)
 	}
+	for m := range members {
+		for _, app := range quiet {
+			all = append(all, request(fmt.Sprintf("m-%d", m), app))
+		}
+	}
 	for _, r := range all {
 		if done[r] == 0 {
 			t.Errorf("%v was never worked on", r)
@@ -274,8 +291,9 @@ func TestGateExplainsItself(t *testing.T) {
 	if l, note := g.enter(req("m", 0)); l != nil || note != "" {
 		t.Errorf("nothing is known of the member yet: %v, %q", l, note)
 	}
-	if parked := g.explain("m", "no rights"); len(parked) != 1 || g.parked() != 1 {
-		t.Errorf("who waits is to be told, and goes on waiting: %v", parked)
+	g.explain("m", "no rights")
+	if g.parked() != 1 {
+		t.Errorf("who waits goes on waiting: %d wait", g.parked())
 	}
 	if l, note := g.enter(req("m", 1)); l != nil || note != "no rights" {
 		t.Errorf("who comes later is told as well: %v, %q", l, note)
@@ -292,33 +310,84 @@ func TestGateExplainsItself(t *testing.T) {
 	}
 }
 
-// What the member has said something about goes first.
-func TestHeardGoesFirst(t *testing.T) {
+// What the member has said something about goes first, then what was decided, then
+// what waits without a reason of its own, and last the backlog.
+func TestUrgentGoesFirst(t *testing.T) {
 	g := newGates()
 	g.open("eu", &link{})
-	for i := range slotsPerMember + 3 {
-		g.enter(req("eu", i))
+	enterAll(g, "eu", slotsPerMember)
+	routine, decision, word, backlog := req("eu", 20), req("eu", 21), req("eu", 22), req("eu", 23)
+	if now, open := g.refill("eu", []types.NamespacedName{backlog.NamespacedName}); !open || len(now) != 0 {
+		t.Errorf("the member is full, and %v have their turn", now)
 	}
+	g.hear(decision, decided)
+	g.hear(word, decided)
+	g.hear(word, spoken)
+	g.hear(word, decided) // is no less urgent for that
+	for _, r := range []mcreconcile.Request{routine, decision, word, decision} {
+		if l, _ := g.enter(r); l != nil {
+			t.Fatal("it got a slot that is taken")
+		}
+	}
+	if n := g.parked(); n != 4 {
+		t.Errorf("%d wait", n)
+	}
+	for i, want := range []mcreconcile.Request{word, decision, routine, backlog} {
+		if got, ok := g.leave("eu"); !ok || got != want {
+			t.Errorf("number %d is %v, want %v", i, got, want)
+		}
+	}
+	for _, r := range []mcreconcile.Request{word, decision} {
+		g.try(r)
+	}
+	if n := len(g.members["eu"].urgent); n != 0 {
+		t.Errorf("%d requests that were let in are still urgent", n)
+	}
+}
+
+// A request that becomes urgent while it waits gives up its old place.
+func TestWaitingBecomesUrgent(t *testing.T) {
+	g := newGates()
+	g.open("eu", &link{})
+	enterAll(g, "eu", slotsPerMember+3)
 	last := req("eu", slotsPerMember+2)
-	g.hear(last)
-	if l, _ := g.enter(last); l != nil {
-		t.Fatal("it got a slot that is taken")
-	}
+	g.hear(last, decided)
+	g.enter(last)
 	if got, ok := g.leave("eu"); !ok || got != last {
 		t.Errorf("next is %v, want %v", got, last)
 	}
-	if l, _ := g.enter(last); l == nil {
-		t.Error("the slot that was given back is not free")
-	}
-	g.enter(last) // nobody has spoken of it since: it is one of the others again
-	if got, ok := g.leave("eu"); !ok || got != req("eu", slotsPerMember) {
-		t.Errorf("next is %v, want the one that waited longest", got)
+	if g.parked() != 2 {
+		t.Errorf("%d are parked", g.parked())
 	}
 	gone := req("eu", 99)
-	g.hear(gone)
+	g.hear(gone, decided)
 	g.drop(gone)
-	if n := len(g.members["eu"].heard); n != 0 {
-		t.Errorf("%d requests that are done with are remembered", n)
+	if n := len(g.members["eu"].urgent); n != 1 {
+		t.Errorf("%d requests are urgent, want the one that was not let in yet", n)
+	}
+}
+
+// A member that is away needs no backlog: it gets one when it is back.
+func TestBacklogEndsWithTheConnection(t *testing.T) {
+	g := newGates()
+	apps := []types.NamespacedName{{Namespace: "shop", Name: "web"}}
+	if now, open := g.refill("eu", apps); open || len(now) != 0 || len(g.members) != 0 {
+		t.Errorf("a member that is away has work to do: %v", now)
+	}
+	l := &link{}
+	g.open("eu", l)
+	enterAll(g, "eu", slotsPerMember)
+	g.refill("eu", apps)
+	g.close("eu", l, func() {})
+	if n := g.parked(); n != 0 {
+		t.Errorf("%d wait for nothing", n)
+	}
+	g.open("eu", l)
+	if now, open := g.refill("eu", apps); !open || len(now) != 0 {
+		t.Errorf("all slots are still taken, and %v have their turn", now)
+	}
+	if next, ok := g.leave("eu"); !ok || next.NamespacedName != apps[0] {
+		t.Errorf("next is %v", next)
 	}
 }
 

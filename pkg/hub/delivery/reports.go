@@ -1,8 +1,8 @@
 package delivery
 
 import (
-	"maps"
 	"sync"
+	"unique"
 
 	"k8s.io/apimachinery/pkg/types"
 
@@ -11,16 +11,17 @@ import (
 )
 
 // Reports holds the last report of every app on every member, in memory: after
-// a restart the members say everything again. It is safe for concurrent use.
+// a restart the members say everything again. It is safe for concurrent use. Most
+// members say the same: each word is kept once.
 type Reports struct {
 	mu     sync.Mutex
-	byApp  map[types.UID]map[string]aggregate.Report
+	byApp  map[types.UID]map[string]unique.Handle[aggregate.Report]
 	notify func(app types.NamespacedName, ready bool)
 }
 
 // NewReports makes an empty store.
 func NewReports() *Reports {
-	return &Reports{byApp: map[types.UID]map[string]aggregate.Report{}}
+	return &Reports{byApp: map[types.UID]map[string]unique.Handle[aggregate.Report]{}}
 }
 
 // OnChange sets who is told when a report of an app changes; ready is true if the
@@ -35,7 +36,11 @@ func (r *Reports) OnChange(notify func(app types.NamespacedName, ready bool)) {
 func (r *Reports) Of(app types.UID) map[string]aggregate.Report {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return maps.Clone(r.byApp[app])
+	reports := make(map[string]aggregate.Report, len(r.byApp[app]))
+	for member, report := range r.byApp[app] {
+		reports[member] = report.Value()
+	}
+	return reports
 }
 
 // Forget drops the reports of an app that has left every member.
@@ -61,7 +66,7 @@ func (r *Reports) silence(member string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for app, reports := range r.byApp {
-		if report, ok := reports[member]; !ok || report.State == v1.FeedbackRemoved {
+		if report, ok := reports[member]; !ok || report.Value().State == v1.FeedbackRemoved {
 			continue
 		}
 		delete(reports, member)
@@ -75,7 +80,10 @@ func (r *Reports) get(app types.UID, member string) (aggregate.Report, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	report, ok := r.byApp[app][member]
-	return report, ok
+	if !ok {
+		return aggregate.Report{}, false
+	}
+	return report.Value(), true
 }
 
 // put stores a report and tells about it if it is news.
@@ -91,13 +99,17 @@ func (r *Reports) store(app types.UID, member string, report aggregate.Report) (
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.byApp[app] == nil {
-		r.byApp[app] = map[string]aggregate.Report{}
+		r.byApp[app] = map[string]unique.Handle[aggregate.Report]{}
 	}
-	old, ok := r.byApp[app][member]
+	var old aggregate.Report
+	last, ok := r.byApp[app][member]
+	if ok {
+		old = last.Value()
+	}
 	late := old.Decision == report.Decision && old.Work == report.Work && report.Sequence < old.Sequence
 	if ok && (late || old == report) {
 		return nil, old
 	}
-	r.byApp[app][member] = report
+	r.byApp[app][member] = unique.Make(report)
 	return r.notify, old
 }

@@ -70,11 +70,15 @@ func (c *Controller) sources() []source.TypedSource[mcreconcile.Request] {
 			return nil
 		}),
 		source.TypedKind(c.hub, &v1.MyApp{}, handler.TypedFuncs[*v1.MyApp, mcreconcile.Request]{
-			CreateFunc: func(_ context.Context, e event.TypedCreateEvent[*v1.MyApp], q queue) {
-				enqueue(q, e.Object, changedDecisions(nil, e.Object))
+			CreateFunc: func(ctx context.Context, e event.TypedCreateEvent[*v1.MyApp], q queue) {
+				if e.IsInInitialList {
+					c.enqueueKnown(ctx, e.Object, q)
+				} else {
+					c.enqueueDecided(e.Object, changedDecisions(nil, e.Object), q)
+				}
 			},
 			UpdateFunc: func(_ context.Context, e event.TypedUpdateEvent[*v1.MyApp], q queue) {
-				enqueue(q, e.ObjectNew, changedDecisions(e.ObjectOld, e.ObjectNew))
+				c.enqueueDecided(e.ObjectNew, changedDecisions(e.ObjectOld, e.ObjectNew), q)
 			},
 			DeleteFunc: func(_ context.Context, e event.TypedDeleteEvent[*v1.MyApp], q queue) {
 				c.reconciler.Reports.Forget(e.Object.UID)
@@ -121,6 +125,33 @@ func (c *Controller) sources() []source.TypedSource[mcreconcile.Request] {
 			},
 		}),
 	}
+}
+
+// enqueueDecided enqueues an app for members about which something was decided.
+func (c *Controller) enqueueDecided(app *v1.MyApp, members []string, q queue) {
+	for _, member := range members {
+		req := request(member, client.ObjectKeyFromObject(app))
+		c.reconciler.gates.hear(req, decided)
+		q.Add(req)
+	}
+}
+
+// enqueueKnown enqueues an app that was there before the hub. A Push member's turn
+// comes when it can be worked on.
+func (c *Controller) enqueueKnown(ctx context.Context, app *v1.MyApp, q queue) {
+	for _, name := range members(app) {
+		member := &v1.MemberCluster{}
+		if err := c.hub.Get(ctx, types.NamespacedName{Name: name}, member, client.UnsafeDisableDeepCopy); err != nil || member.Spec.Mode == v1.ModePull {
+			later(q, request(name, client.ObjectKeyFromObject(app)))
+		}
+	}
+}
+
+// isPlaced is true for an app that has a row for the member.
+func (c *Controller) isPlaced(ctx context.Context, app types.NamespacedName, member string) bool {
+	known := &v1.MyApp{}
+	err := c.hub.Get(ctx, app, known, client.UnsafeDisableDeepCopy)
+	return err == nil && rowOf(known, member) != nil
 }
 
 // rendersOtherwise is true when the member may be given something else than before:
