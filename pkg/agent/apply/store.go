@@ -4,6 +4,7 @@ import (
 	"iter"
 	"slices"
 	"sync"
+	"unique"
 
 	"k8s.io/apimachinery/pkg/types"
 
@@ -15,12 +16,16 @@ import (
 // memory than the object.
 type store struct {
 	mu     sync.RWMutex
-	byUID  map[types.UID][]*record
-	byName map[types.NamespacedName][]*record
+	byUID  index[types.UID]
+	byName index[types.NamespacedName]
 }
 
+// index has the objects of each app by what it is known by, which is the same for all
+// kinds and members.
+type index[K types.UID | types.NamespacedName] map[unique.Handle[K]][]*record
+
 func newStore() *store {
-	return &store{byUID: map[types.UID][]*record{}, byName: map[types.NamespacedName][]*record{}}
+	return &store{byUID: index[types.UID]{}, byName: index[types.NamespacedName]{}}
 }
 
 // put keeps an object of the app in the place of what it was before.
@@ -47,40 +52,30 @@ func (s *store) drop(app App, r *record) {
 
 func (s *store) add(app App, r *record) {
 	if app.UID != "" {
-		s.byUID[app.UID] = with(s.byUID[app.UID], r)
+		s.byUID.add(app.UID, r)
 	}
 	if app.Name != "" {
-		s.byName[app.NamespacedName] = with(s.byName[app.NamespacedName], r)
+		s.byName.add(app.NamespacedName, r)
 	}
 }
 
-// remove takes an object out. A deletion that says something else than the last event
-// must not leave one behind that is no more: it is looked for.
 func (s *store) remove(app App, r *record) {
-	if !without(s.byUID, app.UID, r) {
-		for uid := range s.byUID {
-			without(s.byUID, uid, r)
-		}
-	}
-	if !without(s.byName, app.NamespacedName, r) {
-		for name := range s.byName {
-			without(s.byName, name, r)
-		}
-	}
+	s.byUID.remove(app.UID, r)
+	s.byName.remove(app.NamespacedName, r)
 }
 
 // of are the objects with the UID of an app. They are not to be changed.
 func (s *store) of(app types.UID) []*record {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	return s.byUID[app]
+	return s.byUID[unique.Make(app)]
 }
 
 // named are the objects of all apps that have or had a name.
 func (s *store) named(app types.NamespacedName) []*record {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	return s.byName[app]
+	return s.byName[unique.Make(app)]
 }
 
 // all are the objects of all apps.
@@ -105,27 +100,40 @@ func (s *store) all() iter.Seq[*record] {
 	}
 }
 
-// with and without make new slices: a reader may have the old one.
-func with(objects []*record, r *record) []*record {
+// add and remove make new slices: a reader may have the old one.
+func (x index[K]) add(app K, r *record) {
+	key := unique.Make(app)
+	objects := x[key]
 	changed := make([]*record, 0, len(objects)+1)
 	for _, other := range objects {
 		if !sameName(r, other) {
 			changed = append(changed, other)
 		}
 	}
-	return append(changed, r)
+	x[key] = append(changed, r)
 }
 
-func without[K types.UID | types.NamespacedName](byApp map[K][]*record, app K, r *record) (found bool) {
-	objects := byApp[app]
+// remove takes an object out. A deletion that says something else than the last event
+// must not leave one behind that is no more: it is looked for.
+func (x index[K]) remove(app K, r *record) {
+	if x.without(unique.Make(app), r) {
+		return
+	}
+	for key := range x {
+		x.without(key, r)
+	}
+}
+
+func (x index[K]) without(app unique.Handle[K], r *record) (found bool) {
+	objects := x[app]
 	i := slices.IndexFunc(objects, func(other *record) bool { return sameName(r, other) })
 	switch {
 	case i < 0:
 		return false
 	case len(objects) == 1:
-		delete(byApp, app)
+		delete(x, app)
 	default:
-		byApp[app] = slices.Delete(slices.Clone(objects), i, i+1)
+		x[app] = slices.Delete(slices.Clone(objects), i, i+1)
 	}
 	return true
 }
