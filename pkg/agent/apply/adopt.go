@@ -89,7 +89,7 @@ func (e *Engine) take(ctx context.Context, t target, live *metav1.PartialObjectM
 	if err != nil {
 		return Change{}, err
 	}
-	change, err := e.put(ctx, t, &live.ObjectMeta, raw, Adopted)
+	change, err := e.put(ctx, t, newRecord(live), raw, Adopted)
 	if err == nil {
 		e.memory.setForeign(keyOf(t.Manifest), false)
 	}
@@ -114,7 +114,7 @@ func (e *Engine) adopting(ctx context.Context, t target) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return t.yield(lostFields{}, Observed{deployments: map[string]*record{t.Name: recordOf(d)}})
+	return t.yield(lostFields{}, showing(t.Manifest, recordOf(d)))
 }
 
 // A comparison costs the cluster a dry run. As long as neither side changes it is

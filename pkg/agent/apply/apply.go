@@ -41,7 +41,7 @@ type target struct {
 func (e *Engine) applyOne(ctx context.Context, t target, observed Observed) (Change, error) {
 	known := observed.objects[keyOf(t.Manifest)]
 	newer := e.memory.newer(keyOf(t.Manifest), known)
-	if newer != nil && !e.ours(newer, t.owner) {
+	if newer != nil && !e.hasMarks(newer, t.owner) {
 		newer = nil // of an earlier app of this name
 	}
 	if newer != nil {
@@ -50,7 +50,7 @@ func (e *Engine) applyOne(ctx context.Context, t target, observed Observed) (Cha
 	switch {
 	case known == nil:
 		return e.create(ctx, t, observed)
-	case known.DeletionTimestamp != nil:
+	case known.deleted != nil:
 		return terminating(t.Manifest), nil
 	}
 	if err := e.giveBack(ctx, t); err != nil {
@@ -62,12 +62,12 @@ func (e *Engine) applyOne(ctx context.Context, t target, observed Observed) (Cha
 }
 
 // decide is applyOne about an object that is there.
-func (e *Engine) decide(ctx context.Context, t target, known *metav1.ObjectMeta, observed Observed) (Change, error) {
+func (e *Engine) decide(ctx context.Context, t target, known *record, observed Observed) (Change, error) {
 	lost, err := e.lost(t, known)
 	if err != nil {
 		return Change{}, err
 	}
-	if known.Annotations[v1.AnnotationContentHash] != t.Hash || t.wantsReplicas(known, lost) {
+	if known.note(v1.AnnotationContentHash) != t.Hash || t.wantsReplicas(known, lost) {
 		return e.update(ctx, t, known, lost, observed)
 	}
 	if len(lost.others) > 0 {
@@ -152,14 +152,16 @@ func (e *Engine) decideLive(ctx context.Context, t target, uid types.UID, observ
 	if live.GetUID() != uid {
 		return Change{}, fmt.Errorf("%s was replaced while it was read", t.Manifest)
 	}
+	known := newRecord(live)
 	if t.GVK == deploymentGVK {
 		d, err := deploymentOf(live)
 		if err != nil {
 			return Change{}, err
 		}
-		observed.deployments = map[string]*record{t.Name: recordOf(d)}
+		known = recordOf(d)
+		observed = showing(t.Manifest, known)
 	}
-	return e.decide(ctx, t, newRecord(live).metadata(), observed)
+	return e.decide(ctx, t, known, observed)
 }
 
 func deploymentOf(live *unstructured.Unstructured) (*appsv1.Deployment, error) {
@@ -172,7 +174,7 @@ func deploymentOf(live *unstructured.Unstructured) (*appsv1.Deployment, error) {
 
 // update applies an object of other content. Fields that others may change stay
 // with whoever changed them.
-func (e *Engine) update(ctx context.Context, t target, known *metav1.ObjectMeta, lost lostFields, observed Observed) (Change, error) {
+func (e *Engine) update(ctx context.Context, t target, known *record, lost lostFields, observed Observed) (Change, error) {
 	raw, err := t.yield(lost, observed)
 	if err != nil {
 		return Change{}, err
@@ -184,10 +186,10 @@ func (e *Engine) update(ctx context.Context, t target, known *metav1.ObjectMeta,
 // drift is reported, what others own stays theirs, but not of what is adopted:
 // about that the policy has decided already. Where it may be forced, so may lists
 // that do not fit beside those of others.
-func (e *Engine) put(ctx context.Context, t target, known *metav1.ObjectMeta, raw []byte, action Action) (Change, error) {
+func (e *Engine) put(ctx context.Context, t target, known *record, raw []byte, action Action) (Change, error) {
 	m := t.Manifest
 	m.Raw = raw
-	later, err := m.WithMetadata("uid", string(known.UID))
+	later, err := m.WithMetadata("uid", string(known.uid))
 	if err != nil {
 		return Change{}, err
 	}

@@ -30,7 +30,7 @@ func covering(object map[string]any) map[string]any {
 // Service and a Deployment that the cache shows as they were applied.
 func BenchmarkUnchanged(b *testing.B) {
 	e := New(Config{Member: "eu-1"})
-	observed := newObserved()
+	observed := newObserved("web", "shop")
 	manifests := []manifest.Manifest{made(b, "Service", "web", "1"), made(b, "Deployment", "web", "1")}
 	for _, m := range manifests {
 		var object map[string]any

@@ -11,7 +11,6 @@ import (
 	"strings"
 	"time"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	v1 "github.com/example/myapp-hub/api/v1"
@@ -38,8 +37,8 @@ func (l lostFields) taken() []fields.Path {
 
 // lost finds the fields of a manifest that somebody has taken from us. A change
 // of a value takes its field from whoever applied it, so no values are compared.
-func (e *Engine) lost(t target, known *metav1.ObjectMeta) (lostFields, error) {
-	tree := known.Annotations[annotationFields]
+func (e *Engine) lost(t target, known *record) (lostFields, error) {
+	tree := known.note(annotationFields)
 	if e.memory.isClean(t.Manifest, tree) {
 		return lostFields{}, nil
 	}
@@ -136,10 +135,10 @@ func (t target) leavesReplicas() bool {
 // wantsReplicas is true for a Deployment that was written with the number that it
 // had, when it is to have ours again. Where somebody has taken the number since,
 // it is drift.
-func (t target) wantsReplicas(known *metav1.ObjectMeta, lost lostFields) bool {
-	_, kept := known.Annotations[v1.AnnotationKeptReplicas]
+func (t target) wantsReplicas(known *record, lost lostFields) bool {
+	kept := known.note(v1.AnnotationKeptReplicas) != ""
 	// Anybody can set it; it counts only if we did.
-	kept = kept && strings.Contains(known.Annotations[annotationFields], `"f:`+v1.AnnotationKeptReplicas+`"`)
+	kept = kept && strings.Contains(known.note(annotationFields), `"f:`+v1.AnnotationKeptReplicas+`"`)
 	return kept && !t.leavesReplicas() && !slices.ContainsFunc(lost.others, func(p fields.Path) bool { return p.String() == replicasField })
 }
 
@@ -154,7 +153,7 @@ func (t target) wantsReplicas(known *metav1.ObjectMeta, lost lostFields) bool {
 //	it refuses it                               report, and try again as after a correction
 //
 // Nothing of this keeps the objects after it from being tried.
-func (e *Engine) drifted(ctx context.Context, t target, known *metav1.ObjectMeta, lost lostFields, observed Observed) (Change, error) {
+func (e *Engine) drifted(ctx context.Context, t target, known *record, lost lostFields, observed Observed) (Change, error) {
 	now, report := time.Now(), t.policies.Drift.Mode == v1.DriftReport
 	if wait := e.memory.correctionDue(t.Manifest, now); wait > 0 && !report {
 		return e.memory.waiting(t.Manifest, wait), nil
@@ -206,8 +205,8 @@ func lasting(err error) (reason string, ok bool) {
 
 // describeDrift says by a live read what was changed and by whom. The same fields
 // of the same state of an object are looked at only once.
-func (e *Engine) describeDrift(ctx context.Context, t target, known *metav1.ObjectMeta, lost []fields.Path) (found, error) {
-	state := known.ResourceVersion
+func (e *Engine) describeDrift(ctx context.Context, t target, known *record, lost []fields.Path) (found, error) {
+	state := known.version
 	for _, path := range lost {
 		state += " " + path.String()
 	}

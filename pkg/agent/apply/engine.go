@@ -166,8 +166,7 @@ func Compare(manifests []manifest.Manifest, observed Observed, reason, message s
 	set := ChangeSet{Hash: manifest.SetHash(manifests)}
 	for _, m := range manifests {
 		change := Change{Object: m.String(), Action: Unchanged}
-		cached := observed.objects[keyOf(m)]
-		if cached == nil || cached.Annotations[v1.AnnotationContentHash] != m.Hash {
+		if hash, _ := observed.HashOf(m); hash != m.Hash {
 			change = refused(m, reason, "not as wanted: %s", message)
 		}
 		set.Changes = append(set.Changes, change)
@@ -190,8 +189,12 @@ func (e *Engine) placed(m metav1.Object, owner Owner) bool {
 
 // ours is true for an object that this hub placed on this member for the owner.
 func (e *Engine) ours(m metav1.Object, owner Owner) bool {
-	l := m.GetLabels()
-	return !isCopy(m) && l[v1.LabelHubID] == owner.HubID && l[v1.LabelMember] == e.member && l[v1.LabelAppUID] == string(owner.UID)
+	return e.hasMarks(newRecord(m), owner)
+}
+
+// hasMarks is ours of a record.
+func (e *Engine) hasMarks(r *record, owner Owner) bool {
+	return !r.isCopy() && r.mark(v1.LabelHubID) == owner.HubID && r.member.Value() == e.member && r.mark(v1.LabelAppUID) == string(owner.UID)
 }
 
 // isCopy is true for an object that a controller made for one of ours and gave

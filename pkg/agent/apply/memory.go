@@ -159,7 +159,7 @@ func (m *memory) isLastWrite(key objectKey, r *record) bool {
 
 // newer is our last write of an object if the cached state, nil if the cache
 // does not show the object, is older than it.
-func (m *memory) newer(key objectKey, cached *metav1.ObjectMeta) *metav1.ObjectMeta {
+func (m *memory) newer(key objectKey, cached *record) *record {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	w, ok := m.written[key]
@@ -168,14 +168,14 @@ func (m *memory) newer(key objectKey, cached *metav1.ObjectMeta) *metav1.ObjectM
 	}
 	behind := cached == nil
 	if !behind {
-		order, err := resourceversion.CompareResourceVersion(cached.ResourceVersion, w.version)
-		behind = err == nil && order < 0 && cached.UID == w.uid
+		order, err := resourceversion.CompareResourceVersion(cached.version, w.version)
+		behind = err == nil && order < 0 && cached.uid == w.uid
 	}
 	if !behind || time.Since(w.at) > writtenTTL {
 		delete(m.written, key)
 		return nil
 	}
-	return w.metadata()
+	return w.record
 }
 
 // keep forgets the objects that an app has no more.

@@ -21,13 +21,13 @@ import (
 func TestMemoryOfWrites(t *testing.T) {
 	applied := made(t, "Deployment", "web", "1")
 	key := keyOf(applied)
-	at := func(uid types.UID, version string) *metav1.ObjectMeta {
-		return &metav1.ObjectMeta{UID: uid, ResourceVersion: version}
+	at := func(uid types.UID, version string) *record {
+		return newRecord(&metav1.ObjectMeta{UID: uid, ResourceVersion: version})
 	}
 	for _, tt := range []struct {
 		name, reason string
 		after        time.Duration
-		cached       *metav1.ObjectMeta
+		cached       *record
 		newer        bool
 	}{
 		{"not shown", "the cache does not show the creation yet", 0, nil, true},
@@ -52,7 +52,7 @@ func TestMemoryOfWrites(t *testing.T) {
 					t.Fatalf("%s: newer = %+v", tt.reason, got)
 				}
 				if tt.newer {
-					if diff := cmp.Diff(map[string]string{v1.AnnotationContentHash: "h"}, got.Annotations); diff != "" {
+					if diff := cmp.Diff(map[string]string{v1.AnnotationContentHash: "h"}, got.metadata().Annotations); diff != "" {
 						t.Errorf("only what is needed is kept:\n%s", diff)
 					}
 					m.removed(key)

@@ -2,7 +2,6 @@ package apply
 
 import (
 	appsv1 "k8s.io/api/apps/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	selectors "k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/labels"
@@ -29,21 +28,20 @@ func keyOf(m manifest.Manifest) objectKey {
 
 // Observed are the cached objects of an app.
 type Observed struct {
-	// app is the name of the app.
-	app     string
-	objects map[objectKey]*metav1.ObjectMeta
-	// Deployments by name.
-	deployments map[string]*record
-	// whole are the objects that are cached whole.
-	whole map[objectKey]*unstructured.Unstructured
+	// app is the name of the app, home the namespace of its objects.
+	app, home string
+	objects   map[objectKey]*record
 }
 
-func newObserved() Observed {
-	return Observed{
-		objects:     map[objectKey]*metav1.ObjectMeta{},
-		deployments: map[string]*record{},
-		whole:       map[objectKey]*unstructured.Unstructured{},
-	}
+func newObserved(app, home string) Observed {
+	return Observed{app: app, home: home, objects: map[objectKey]*record{}}
+}
+
+// showing is what is observed when nothing but one object is.
+func showing(m manifest.Manifest, r *record) Observed {
+	o := newObserved(m.Name, m.Namespace)
+	o.objects[keyOf(m)] = r
+	return o
 }
 
 // Empty is true when the cache shows no object of the app.
@@ -51,42 +49,40 @@ func (o Observed) Empty() bool { return len(o.objects) == 0 }
 
 // Deployment is the cached Deployment of that name, nil if there is none.
 func (o Observed) Deployment(name string) *appsv1.Deployment {
-	if r := o.deployments[name]; r != nil {
-		return r.asDeployment()
+	r := o.objects[objectKey{deploymentGVK.GroupKind(), types.NamespacedName{Namespace: o.home, Name: name}}]
+	if r == nil || r.deployment == nil {
+		return nil
 	}
-	return nil
+	return r.asDeployment()
 }
 
 // HashOf is the content hash of the cached object that the manifest is about.
 func (o Observed) HashOf(m manifest.Manifest) (hash string, ok bool) {
-	object := o.objects[keyOf(m)]
-	if object == nil {
+	r := o.objects[keyOf(m)]
+	if r == nil {
 		return "", false
 	}
-	return object.Annotations[v1.AnnotationContentHash], true
+	return r.note(v1.AnnotationContentHash), true
 }
 
-func (o Observed) wholeOf(m manifest.Manifest) *unstructured.Unstructured { return o.whole[keyOf(m)] }
+// wholeOf is the cached object that the manifest is about, nil if there is none.
+func (o Observed) wholeOf(m manifest.Manifest) *unstructured.Unstructured {
+	if r := o.objects[keyOf(m)]; r != nil {
+		return r.whole
+	}
+	return nil
+}
 
 func (o Observed) add(kind kindKey, r *record) {
-	key := objectKey{kind, r.namespacedName()}
-	o.objects[key] = r.metadata()
-	if r.deployment != nil {
-		o.deployments[r.name] = r
-	}
-	if r.whole != nil {
-		o.whole[key] = r.whole
-	}
+	o.objects[objectKey{kind, r.namespacedName()}] = r
 }
 
 // Observe reads the app's objects from the cache. It makes no request.
 func (e *Engine) Observe(owner Owner) Observed {
-	seen := newObserved()
-	seen.app = owner.Name
-	home := e.home(owner)
+	seen := newObserved(owner.Name, e.home(owner))
 	for _, watch := range e.shown() {
 		for _, r := range watch.store.of(owner.UID) {
-			if r.namespace == home && !r.isCopy() {
+			if r.namespace == seen.home && !r.isCopy() {
 				seen.add(watch.gvk.GroupKind(), r)
 			}
 		}

@@ -121,8 +121,7 @@ func noRules(t testing.TB) *health.Rules {
 
 // shows is a cache that shows the manifests, with their pods ready.
 func shows(manifests ...manifest.Manifest) Observed {
-	o := newObserved()
-	o.app = "web"
+	o := newObserved("web", "shop")
 	for _, m := range manifests {
 		d := &appsv1.Deployment{
 			ObjectMeta: metav1.ObjectMeta{Namespace: m.Namespace, Name: m.Name, Annotations: map[string]string{v1.AnnotationContentHash: m.Hash}},

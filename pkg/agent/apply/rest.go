@@ -4,8 +4,6 @@ import (
 	"time"
 	"unique"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-
 	v1 "github.com/example/myapp-hub/api/v1"
 	"github.com/example/myapp-hub/pkg/manifest"
 )
@@ -19,13 +17,13 @@ func (e *Engine) atRest(owner Owner, manifests []manifest.Manifest, observed Obs
 	for i := range manifests {
 		m := &manifests[i]
 		known := observed.objects[keyOf(*m)]
-		if known == nil || known.DeletionTimestamp != nil || known.Annotations[v1.AnnotationContentHash] != m.Hash {
+		if known == nil || known.deleted != nil || known.note(v1.AnnotationContentHash) != m.Hash {
 			return false
 		}
-		if _, kept := known.Annotations[v1.AnnotationKeptReplicas]; kept {
+		if known.note(v1.AnnotationKeptReplicas) != "" {
 			return false
 		}
-		if manifest.StampOf(known.Annotations).Newer(owner.Stamp) || !e.memory.atRest(m, known) {
+		if known.stamp().Newer(owner.Stamp) || !e.memory.atRest(m, known) {
 			return false
 		}
 	}
@@ -73,14 +71,14 @@ func (m *memory) isClean(applied manifest.Manifest, tree string) bool {
 
 // atRest is true when the object had all fields of the manifest as it is cached, is
 // of a kind that is recorded, and nothing else is remembered of it.
-func (m *memory) atRest(applied *manifest.Manifest, cached *metav1.ObjectMeta) bool {
+func (m *memory) atRest(applied *manifest.Manifest, cached *record) bool {
 	key := keyOf(*applied)
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if c, ok := m.clean[key]; !ok || c.hash != applied.Hash || c.tree.Value() != cached.Annotations[annotationFields] {
+	if c, ok := m.clean[key]; !ok || c.hash != applied.Hash || c.tree.Value() != cached.note(annotationFields) {
 		return false
 	}
-	if w, ok := m.written[key]; ok && w.version != cached.ResourceVersion {
+	if w, ok := m.written[key]; ok && w.version != cached.version {
 		return false
 	}
 	delete(m.written, key)

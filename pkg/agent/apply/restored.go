@@ -17,24 +17,24 @@ import (
 // and its order is not carried out.
 func (e *Engine) newerThan(owner Owner, observed Observed) (Change, bool) {
 	for key, object := range observed.objects {
-		if manifest.StampOf(object.Annotations).Newer(owner.Stamp) {
-			return restored(key.String(), object, owner), true
+		if stamp := object.stamp(); stamp.Newer(owner.Stamp) {
+			return restored(key.String(), stamp, owner), true
 		}
 	}
 	return Change{}, false
 }
 
 func newerThan(owner Owner, name string, object metav1.Object) (Change, bool) {
-	if !manifest.StampOf(object.GetAnnotations()).Newer(owner.Stamp) {
+	stamp := manifest.StampOf(object.GetAnnotations())
+	if !stamp.Newer(owner.Stamp) {
 		return Change{}, false
 	}
-	return restored(name, object, owner), true
+	return restored(name, stamp, owner), true
 }
 
 // restored is the refusal to touch what a newer or another history of the hub
 // has written.
-func restored(name string, object metav1.Object, owner Owner) Change {
-	stamp := manifest.StampOf(object.GetAnnotations())
+func restored(name string, stamp manifest.Stamp, owner Owner) Change {
 	what := fmt.Sprintf("generation %d of the MyApp (epoch %d), and the hub has generation %d (epoch %d)", stamp.Generation, stamp.Epoch, owner.Stamp.Generation, owner.Stamp.Epoch)
 	if stamp.Generation == owner.Stamp.Generation && stamp.Epoch == owner.Stamp.Epoch {
 		what += ", of another content"

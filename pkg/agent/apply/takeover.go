@@ -24,7 +24,7 @@ import (
 //
 // It is done no more often than a correction, and counts as one. What is refused
 // because of the content alone costs one read.
-func (e *Engine) takeOver(ctx context.Context, t target, known *metav1.ObjectMeta, sent []byte, action Action, refusal error) error {
+func (e *Engine) takeOver(ctx context.Context, t target, known *record, sent []byte, action Action, refusal error) error {
 	now := time.Now()
 	if e.memory.correctionDue(t.Manifest, now) > 0 {
 		return refusal
@@ -57,12 +57,12 @@ func (e *Engine) takeOver(ctx context.Context, t target, known *metav1.ObjectMet
 		return err
 	}
 	// Remembered first: the answer may be lost.
-	e.memory.setTaking(keyOf(t.Manifest), &taking{uid: known.UID, taken: taken, before: before})
-	written, err := setManagedFields(ctx, r, t.Name, known.UID, live.GetResourceVersion(), taken)
+	e.memory.setTaking(keyOf(t.Manifest), &taking{uid: known.uid, taken: taken, before: before})
+	written, err := setManagedFields(ctx, r, t.Name, known.uid, live.GetResourceVersion(), taken)
 	if err != nil {
 		return fmt.Errorf("taking over lists of %s: %w", t.Manifest, err)
 	}
-	e.memory.setTaking(keyOf(t.Manifest), &taking{uid: known.UID, taken: written.ManagedFields, before: before})
+	e.memory.setTaking(keyOf(t.Manifest), &taking{uid: known.uid, taken: written.ManagedFields, before: before})
 	err = e.write(ctx, t.Manifest, sent, true)
 	if err == nil {
 		e.memory.setTaking(keyOf(t.Manifest), nil)
