@@ -141,8 +141,8 @@ func (w *world) restarted(ctx context.Context, marks meter.Marks, newcomers stri
 	return err
 }
 
-// begun is how many lists and watches have begun, and how many are allowed: one of
-// each kind on each member, and one of each selection of a kind on the hub.
+// begun is how many first lists and watches there were, and how many are allowed: one
+// of each kind on each member, and one of each selection of a kind on the hub.
 func (w *world) begun(marks meter.Marks, match func(fleet.AuditEvent) bool) (begun, allowed int, err error) {
 	hubs, members := map[string]bool{}, map[string]bool{}
 	for _, c := range w.fleet.Clusters() {
@@ -174,14 +174,23 @@ func selection(e fleet.AuditEvent) string {
 	return u.Path + "?" + q.Get("labelSelector") + "&" + q.Get("fieldSelector")
 }
 
-// begins is true for a list or a watch of a kind. A list of one asks how far an API
-// server is.
+// begins is true for what reads all of a kind: a list, or a watch that begins with one.
+// A watch that goes on where another was ended does not: an API server ends those that
+// do not take what they are sent at once. A list of one asks how far an API server is.
 func begins(e fleet.AuditEvent) bool {
 	if e.Verb != "list" && e.Verb != "watch" {
 		return false
 	}
 	u, err := url.Parse(e.RequestURI)
-	return err == nil && u.Query().Get("limit") != "1"
+	if err != nil {
+		return false
+	}
+	q := u.Query()
+	if e.Verb == "list" {
+		return q.Get("limit") != "1"
+	}
+	from := q.Get("resourceVersion")
+	return q.Get("sendInitialEvents") == "true" || from == "" || from == "0"
 }
 
 // newcomers are watched; nothing is created yet.

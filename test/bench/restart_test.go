@@ -13,6 +13,8 @@ func TestBegins(t *testing.T) {
 		want   bool
 	}{
 		{"a watch that lists first", fleet.AuditEvent{Verb: "watch", RequestURI: "/apis/apps/v1/deployments?sendInitialEvents=true&watch=true"}, true},
+		{"a watch of everything", fleet.AuditEvent{Verb: "watch", RequestURI: "/apis/apps/v1/deployments?resourceVersion=0&watch=true"}, true},
+		{"a watch that goes on", fleet.AuditEvent{Verb: "watch", RequestURI: "/apis/apps/v1/deployments?resourceVersion=7&watch=true"}, false},
 		{"a list of a page", fleet.AuditEvent{Verb: "list", RequestURI: "/apis/apps/v1/deployments?limit=100"}, true},
 		{"a question how far the API server is", fleet.AuditEvent{Verb: "list", RequestURI: "/apis/example.com/v1/myapps?limit=1"}, false},
 		{"a read of one object", fleet.AuditEvent{Verb: "get", RequestURI: "/api/v1/namespaces/web"}, false},
