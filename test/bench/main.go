@@ -44,6 +44,7 @@ type options struct {
 	apps, members int
 	tenants       int
 	large         bool
+	hubMemory     string
 	profile       time.Duration
 	crowd, few    int
 	further       int
@@ -87,6 +88,7 @@ func parse(args []string) (o options, err error) {
 	set.IntVar(&o.members, "members", 10, "members, each an API server")
 	set.IntVar(&o.tenants, "tenants", 100, "namespaced members, spread over the API servers (1x100, S1x100)")
 	set.BoolVar(&o.large, "large", false, "S2 and S5 on the namespaced members")
+	set.StringVar(&o.hubMemory, "hub-memory", "", "GOMEMLIMIT of the hub, such as 340MiB; empty: none")
 	set.DurationVar(&o.profile, "profile", 0, "how long CPU profiles of the hub are, one of each step of a pair and of each start; written beside the results, and it costs time; 0: none")
 	set.DurationVar(&o.idle, "idle", time.Minute, "time in which nothing happens (S2, S7-idle)")
 	set.IntVar(&o.crowd, "crowd", 100, "apps of S2, S5 and margin")

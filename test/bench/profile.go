@@ -21,6 +21,14 @@ func (o options) hubArgs() []string {
 	return []string{"--pprof-bind-address=" + pprofAddress}
 }
 
+// hubEnv is the hub's environment beyond that of every process.
+func (o options) hubEnv() []string {
+	if o.hubMemory == "" {
+		return nil
+	}
+	return []string{"GOMEMLIMIT=" + o.hubMemory}
+}
+
 // profiled takes a CPU profile of the hub from now on, if that is asked for. What it
 // returns waits for its end.
 func (w *world) profiled(ctx context.Context, name string) (wait func() error) {

@@ -107,7 +107,7 @@ func (w *world) clusters() []*fleet.Cluster {
 
 func newWorld(ctx context.Context, o options, s setting) (w *world, err error) {
 	w = &world{options: o, setting: s, started: time.Now(), simulator: &simulator.Simulator{Selector: v1.LabelManagedBy + "=" + v1.ManagedBy}}
-	cfg := fleet.Config{Dir: filepath.Join(o.out, "fleet"), Fsync: true, Progress: os.Stderr, HubArgs: o.hubArgs()}
+	cfg := fleet.Config{Dir: filepath.Join(o.out, "fleet"), Fsync: true, Progress: os.Stderr, HubArgs: o.hubArgs(), HubEnv: o.hubEnv()}
 	for i := range o.members {
 		cfg.Members = append(cfg.Members, fleet.MemberConfig{
 			Name: fmt.Sprintf("m-%d", i), Mode: s.mode, Bare: true, Unjoined: s.tenanted, Labels: map[string]string{setLabel: "whole"},

@@ -69,6 +69,7 @@ func (f *Fleet) startHubProcess(ctx context.Context, name string) (p *Process, e
 			params.webhookAddr = loopback(ports[2])
 		}
 		p = f.newProcess(name, "hub", hubArgs(params))
+		p.env = f.cfg.HubEnv
 		p.MetricsAddr, p.HealthAddr, p.WebhookAddr = params.metricsAddr, params.healthAddr, params.webhookAddr
 		p.ready = httpReady(http.DefaultClient, "http://"+p.HealthAddr+"/readyz")
 		return p.startReady(ctx)

@@ -50,6 +50,7 @@ type Process struct {
 	name  string
 	path  string
 	args  []string
+	env   []string // added to that of the fleet
 	log   string
 	ready func(context.Context) error
 
@@ -90,6 +91,7 @@ func (p *Process) launch() error {
 	}
 	defer func() { _ = log.Close() }()
 	cmd := exec.Command(p.path, p.args...)
+	cmd.Env = append(cmd.Environ(), p.env...)
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = childAttr()
 	if err := p.spawn.start(cmd); err != nil {
