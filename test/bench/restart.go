@@ -50,12 +50,15 @@ func restart(ctx context.Context, a *apps, run *report.Run) error {
 	}
 	profiled := w.profiled(ctx, "S5")
 	converged := make(chan error, 1)
-	go func() { converged <- w.converged(ctx, a.n) }()
+	go func() {
+		err := w.converged(ctx, a.n)
+		v[keyConverged] = time.Since(won).Seconds()
+		converged <- err
+	}()
 	arrived := after.arrive(ctx)
 	if err := errors.Join(arrived, <-converged, profiled()); err != nil {
 		return err
 	}
-	v[keyConverged] = time.Since(won).Seconds()
 	if err := quiet(ctx, settle); err != nil {
 		return err
 	}
