@@ -13,8 +13,8 @@ LONG_SUITES := /test/(bench|multikind|chaos|property|restore|fleet/fleet)(/|$$)
 SHORT_CHAOS := ^(TestFaults|TestFlappingMember|TestGivenUpPullMember|TestKills|TestLedger|TestOneWrongAnswer)$$
 
 # Benchmarks of the pure core, and the packages that have them.
-CORE := ^Benchmark(Schedule|Aggregate|Render|Unchanged|Lost)$$
-CORE_PACKAGES := ./pkg/hub/placement ./pkg/hub/aggregate ./pkg/hub/render ./pkg/agent/apply ./pkg/agent/fields
+CORE := ^Benchmark(Schedule|Aggregate|Pass|StatusPatch|Render|Unchanged|Lost)$$
+CORE_PACKAGES := ./pkg/hub/placement ./pkg/hub/aggregate ./pkg/hub/app ./pkg/hub/render ./pkg/agent/apply ./pkg/agent/fields
 # The commit that bench-core compares with; empty: nothing.
 BASE ?=
 # How often bench-core measures each benchmark.

@@ -181,12 +181,14 @@ func (c *Controller) enqueuePlaced(ctx context.Context, member string, q queue) 
 	for i := range placed {
 		apps = append(apps, client.ObjectKeyFromObject(&placed[i]))
 	}
-	now, open := c.reconciler.gates.refill(member, apps)
-	for _, req := range now {
-		q.Add(req)
-	}
-	if open {
-		return
+	if c.isPush(ctx, member) {
+		now, open := c.reconciler.gates.refill(member, apps)
+		for _, req := range now {
+			q.Add(req)
+		}
+		if open {
+			return
+		}
 	}
 	for _, app := range apps {
 		later(q, request(member, app))

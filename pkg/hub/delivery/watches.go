@@ -139,12 +139,17 @@ func (c *Controller) enqueueDecided(app *v1.MyApp, members []string, q queue) {
 // enqueueKnown enqueues an app that was there before the hub. A Push member's turn
 // comes when it can be worked on.
 func (c *Controller) enqueueKnown(ctx context.Context, app *v1.MyApp, q queue) {
-	for _, name := range members(app) {
-		member := &v1.MemberCluster{}
-		if err := c.hub.Get(ctx, types.NamespacedName{Name: name}, member, client.UnsafeDisableDeepCopy); err != nil || member.Spec.Mode == v1.ModePull {
-			later(q, request(name, client.ObjectKeyFromObject(app)))
+	for _, member := range members(app) {
+		if !c.isPush(ctx, member) {
+			later(q, request(member, client.ObjectKeyFromObject(app)))
 		}
 	}
+}
+
+func (c *Controller) isPush(ctx context.Context, member string) bool {
+	known := &v1.MemberCluster{}
+	err := c.hub.Get(ctx, types.NamespacedName{Name: member}, known, client.UnsafeDisableDeepCopy)
+	return err == nil && known.Spec.Mode != v1.ModePull
 }
 
 // isPlaced is true for an app that has a row for the member.
