@@ -285,6 +285,35 @@ func TestNothingChangedNothingWritten(t *testing.T) {
 	})
 }
 
+// TestRepeatedChangesNothing: what is taken for a repetition would not change the row
+// of a member that answers.
+func TestRepeatedChangesNothing(t *testing.T) {
+	repeated := 0
+	rapid.Check(t, func(t *rapid.T) {
+		w := genWorld(t)
+		w.autoscaled = false
+		w.persisted = w.rows(noon) // what observing leaves, so that reports have a chance to agree
+		w.next = w.persisted
+		for i := range w.persisted {
+			row := &w.persisted[i]
+			report, ok := w.reports[row.Cluster]
+			if !ok || NewsOf(report, nil, row) != Repeated {
+				continue
+			}
+			repeated++
+			w.members[row.Cluster] = Member{Exists: true, Ready: true}
+			for _, after := range w.rows(metav1.NewTime(noon.Add(time.Hour))) {
+				if after.Cluster == row.Cluster && after != *row {
+					t.Fatalf("%+v was taken for a repetition of %+v, and makes it %+v", report, *row, after)
+				}
+			}
+		}
+	})
+	if repeated == 0 {
+		t.Error("nothing was repeated")
+	}
+}
+
 // TestKstatusAgrees: tools that wait for an app by kstatus see it as Current
 // exactly when Ready is True, and as Failed exactly when Stalled is.
 func TestKstatusAgrees(t *testing.T) {

@@ -39,6 +39,41 @@ type Report struct {
 	v1.Feedback
 }
 
+// News is how much a report changes.
+type News int
+
+const (
+	// Repeated: it is the first one, and the row says the same already.
+	Repeated News = iota
+	// Changed: it may change the row.
+	Changed
+	// BecameReady: the app has become ready on the member.
+	BecameReady
+)
+
+// NewsOf compares a report with the one before it, if there was one, and with the row
+// that it is about, if there is one.
+func NewsOf(report Report, before *Report, row *v1.PlacementRow) News {
+	switch {
+	case before == nil && row != nil && recorded(*row, report):
+		return Repeated
+	case report.State == v1.FeedbackReady && (before == nil || before.State != v1.FeedbackReady):
+		return BecameReady
+	default:
+		return Changed
+	}
+}
+
+// recorded is true when the row of a member that answers says all that the report does.
+func recorded(row v1.PlacementRow, report Report) bool {
+	if row.State == v1.PlacementRemoving || row.State == v1.PlacementStray || row.Decision != report.Decision {
+		return false
+	}
+	after := row
+	observe(&after, &report, true, Member{Exists: true, Ready: true}, false, metav1.Time{})
+	return after == row
+}
+
 // Observation is all that is known of the rows of an app.
 type Observation struct {
 	// Persisted are the rows as they are stored, Next the rows as rollout

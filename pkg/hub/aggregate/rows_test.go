@@ -108,6 +108,42 @@ func TestObservedPart(t *testing.T) {
 }
 
 // TestDropped: the only ways for a row to go.
+// A hub that starts hears from every member what its rows say already. That must not
+// be taken for a change, nor a change for that.
+func TestNewsOf(t *testing.T) {
+	readyNow := v1.Feedback{State: v1.FeedbackReady, AppliedHash: "h", Replicas: 2, ReadyReplicas: 2}
+	starting := v1.Feedback{State: v1.FeedbackProgressing, AppliedHash: "h", Replicas: 2, ReadyReplicas: 1}
+	as := func(f v1.Feedback) func(*v1.PlacementRow) {
+		return func(r *v1.PlacementRow) {
+			r.Updated, r.AppliedHash, r.CurrentReplicas, r.ReadyReplicas = true, f.AppliedHash, f.Replicas, f.ReadyReplicas
+		}
+	}
+	ready, progressing, unknown := row(v1.PlacementReady, as(readyNow)), row(v1.PlacementProgressing, as(starting)), row(v1.PlacementUnknown, as(readyNow))
+	removing := row(v1.PlacementRemoving, as(readyNow))
+	for _, tt := range []struct {
+		reason string
+		report *Report
+		before *Report
+		row    *v1.PlacementRow
+		want   News
+	}{
+		{"the first word after a start, and the row says it", report(4, readyNow), nil, &ready, Repeated},
+		{"the same of an app that is not ready", report(4, starting), nil, &progressing, Repeated},
+		{"about another decision", report(3, readyNow), nil, &ready, BecameReady},
+		{"it was not ready when the hub ended", report(4, readyNow), nil, &progressing, BecameReady},
+		{"it was silent", report(4, readyNow), nil, &unknown, BecameReady},
+		{"it is ready no more", report(4, starting), nil, &ready, Changed},
+		{"the row may be behind what was said before", report(4, readyNow), report(4, starting), &ready, BecameReady},
+		{"and so may it be of an app that is not ready", report(4, starting), report(4, readyNow), &progressing, Changed},
+		{"the app leaves the member", report(4, starting), nil, &removing, Changed},
+		{"there is no row", report(0, v1.Feedback{}), nil, nil, Changed},
+	} {
+		if got := NewsOf(*tt.report, tt.before, tt.row); got != tt.want {
+			t.Errorf("%s: %d, want %d", tt.reason, got, tt.want)
+		}
+	}
+}
+
 func TestDropped(t *testing.T) {
 	removed := v1.Feedback{State: v1.FeedbackRemoved}
 	persisted := func(r v1.PlacementRow) []v1.PlacementRow { return []v1.PlacementRow{r} }

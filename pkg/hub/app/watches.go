@@ -26,6 +26,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	v1 "github.com/example/myapp-hub/api/v1"
+	"github.com/example/myapp-hub/pkg/hub/aggregate"
 )
 
 const (
@@ -40,7 +41,7 @@ type requests = workqueue.TypedRateLimitingInterface[reconcile.Request]
 // Setup adds the controller to the manager. onReport is called with a function
 // that enqueues an app; ready are sources that are synced when decisions may be
 // made.
-func Setup(mgr manager.Manager, r *Reconciler, onReport func(func(app types.NamespacedName, ready bool)), ready ...source.TypedSource[reconcile.Request]) error {
+func Setup(mgr manager.Manager, r *Reconciler, onReport func(func(app types.NamespacedName, news aggregate.News)), ready ...source.TypedSource[reconcile.Request]) error {
 	c, err := controller.NewTypedUnmanaged("app", controller.TypedOptions[reconcile.Request]{
 		Reconciler:              r,
 		MaxConcurrentReconciles: workers,
@@ -92,16 +93,24 @@ func AddIndexes(ctx context.Context, indexer client.FieldIndexer) error {
 // three.
 const soon = 1
 
+// gather is how long an app whose members say what is recorded already waits for
+// others of them: after a start all say so.
+const gather = 2 * time.Second
+
 // reports is the source of changed reports.
-func reports(onReport func(func(app types.NamespacedName, ready bool))) source.TypedSource[reconcile.Request] {
+func reports(onReport func(func(app types.NamespacedName, news aggregate.News))) source.TypedSource[reconcile.Request] {
 	return source.TypedFunc[reconcile.Request](func(_ context.Context, q requests) error {
-		onReport(func(app types.NamespacedName, ready bool) {
+		onReport(func(app types.NamespacedName, news aggregate.News) {
 			request := reconcile.Request{NamespacedName: app}
-			if prioritized, ok := q.(priorityqueue.PriorityQueue[reconcile.Request]); ok && ready {
+			prioritized, ok := q.(priorityqueue.PriorityQueue[reconcile.Request])
+			switch {
+			case ok && news == aggregate.BecameReady:
 				prioritized.AddWithOpts(priorityqueue.AddOpts{Priority: ptr.To(soon)}, request)
-				return
+			case ok && news == aggregate.Repeated:
+				prioritized.AddWithOpts(priorityqueue.AddOpts{Priority: ptr.To(handler.LowPriority), After: gather}, request)
+			default:
+				q.Add(request)
 			}
-			q.Add(request)
 		})
 		return nil
 	})

@@ -282,7 +282,7 @@ func (r *Reconciler) report(o order, report aggregate.Report) {
 	if o.row != nil {
 		report.Decision = o.row.Decision
 	}
-	r.Reports.put(o.app.UID, o.key(), o.member, report)
+	r.Reports.put(o.app.UID, o.key(), o.member, o.row, report)
 }
 
 // removed is true when the member has already confirmed this removal, and only

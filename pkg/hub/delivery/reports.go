@@ -16,7 +16,7 @@ import (
 type Reports struct {
 	mu     sync.Mutex
 	byApp  map[types.UID]map[string]unique.Handle[aggregate.Report]
-	notify func(app types.NamespacedName, ready bool)
+	notify func(app types.NamespacedName, news aggregate.News)
 }
 
 // NewReports makes an empty store.
@@ -24,9 +24,8 @@ func NewReports() *Reports {
 	return &Reports{byApp: map[types.UID]map[string]unique.Handle[aggregate.Report]{}}
 }
 
-// OnChange sets who is told when a report of an app changes; ready is true if the
-// member has become ready by it.
-func (r *Reports) OnChange(notify func(app types.NamespacedName, ready bool)) {
+// OnChange sets who is told when a report of an app changes.
+func (r *Reports) OnChange(notify func(app types.NamespacedName, news aggregate.News)) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.notify = notify
@@ -86,30 +85,39 @@ func (r *Reports) get(app types.UID, member string) (aggregate.Report, bool) {
 	return report.Value(), true
 }
 
-// put stores a report and tells about it if it is news.
-func (r *Reports) put(app types.UID, key types.NamespacedName, member string, report aggregate.Report) {
-	if notify, before := r.store(app, member, report); notify != nil {
-		notify(key, report.State == v1.FeedbackReady && before.State != v1.FeedbackReady)
+// put stores a report about a row, if there is one, and tells about it if it is news.
+func (r *Reports) put(app types.UID, key types.NamespacedName, member string, row *v1.PlacementRow, report aggregate.Report) {
+	before, kept := r.store(app, member, report)
+	if !kept {
+		return
+	}
+	if notify := r.listener(); notify != nil {
+		notify(key, aggregate.NewsOf(report, before, row))
 	}
 }
 
-// store returns who is to be told, nil if the report is no news, and what was said
-// before.
-func (r *Reports) store(app types.UID, member string, report aggregate.Report) (func(types.NamespacedName, bool), aggregate.Report) {
+func (r *Reports) listener() func(types.NamespacedName, aggregate.News) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.notify
+}
+
+// store keeps a report unless it is late or says what is known. It returns what was
+// said before, nil if that is nothing.
+func (r *Reports) store(app types.UID, member string, report aggregate.Report) (before *aggregate.Report, kept bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.byApp[app] == nil {
 		r.byApp[app] = map[string]unique.Handle[aggregate.Report]{}
 	}
-	var old aggregate.Report
-	last, ok := r.byApp[app][member]
-	if ok {
-		old = last.Value()
-	}
-	late := old.Decision == report.Decision && old.Work == report.Work && report.Sequence < old.Sequence
-	if ok && (late || old == report) {
-		return nil, old
+	if last, ok := r.byApp[app][member]; ok {
+		old := last.Value()
+		late := old.Decision == report.Decision && old.Work == report.Work && report.Sequence < old.Sequence
+		if late || old == report {
+			return &old, false
+		}
+		before = &old
 	}
 	r.byApp[app][member] = unique.Make(report)
-	return r.notify, old
+	return before, true
 }

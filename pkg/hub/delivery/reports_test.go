@@ -14,9 +14,9 @@ func TestReports(t *testing.T) {
 	r := NewReports()
 	web := types.NamespacedName{Namespace: "shop", Name: "web"}
 	ready := aggregate.Report{Decision: 1, Feedback: v1.Feedback{State: v1.FeedbackReady}}
-	r.put("u", web, "quiet", ready) // nobody listens yet
+	r.put("u", web, "quiet", nil, ready) // nobody listens yet
 	var told []types.NamespacedName
-	r.OnChange(func(app types.NamespacedName, _ bool) {
+	r.OnChange(func(app types.NamespacedName, _ aggregate.News) {
 		_ = r.Of("u") // whoever is told may read: no lock is held
 		told = append(told, app)
 	})
@@ -33,7 +33,7 @@ func TestReports(t *testing.T) {
 		{"other content", "n", aggregate.Report{Decision: 1, Feedback: v1.Feedback{State: v1.FeedbackFailed}}, true},
 	} {
 		told = nil
-		r.put("u", web, tt.member, tt.report)
+		r.put("u", web, tt.member, nil, tt.report)
 		if (len(told) == 1 && told[0] == web) != tt.news {
 			t.Errorf("%s: told %v", tt.reason, told)
 		}
@@ -42,8 +42,8 @@ func TestReports(t *testing.T) {
 		}
 	}
 
-	r.put("u", web, "n", aggregate.Report{Decision: 1, Feedback: v1.Feedback{State: v1.FeedbackRemoved}})
-	r.put("v", web, "n", ready)
+	r.put("u", web, "n", nil, aggregate.Report{Decision: 1, Feedback: v1.Feedback{State: v1.FeedbackRemoved}})
+	r.put("v", web, "n", nil, ready)
 	r.silence("n")
 	if _, ok := r.get("u", "n"); !ok {
 		t.Error("a removal that was confirmed stays confirmed when the member falls silent")
@@ -72,7 +72,7 @@ func TestReports(t *testing.T) {
 	if len(r.byApp) != 0 {
 		t.Errorf("an app without reports is forgotten: %v", r.byApp)
 	}
-	r.put("u", web, "m", ready)
+	r.put("u", web, "m", nil, ready)
 	r.Forget("u")
 	if len(r.byApp) != 0 {
 		t.Error("an app that is gone is forgotten")
