@@ -16,6 +16,7 @@ import (
 // +kubebuilder:printcolumn:name="Mode",type=string,JSONPath=`.spec.mode`
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+// +kubebuilder:printcolumn:name="Namespace",type=string,priority=1,JSONPath=`.spec.namespace`
 // +kubebuilder:printcolumn:name="Reason",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
 // +kubebuilder:printcolumn:name="Message",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Ready")].message`
 // +kubebuilder:validation:XValidation:rule="size(self.metadata.name) <= 56 && self.metadata.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",message="metadata.name becomes part of a namespace's name (member-NAME): use at most 56 lower-case letters, digits and '-', starting and ending with a letter or digit"
@@ -33,7 +34,7 @@ type MemberCluster struct {
 
 // MemberClusterSpec is how the hub reaches a cluster.
 //
-// +kubebuilder:validation:XValidation:rule="has(oldSelf.__namespace__) ? has(self.__namespace__) && self.__namespace__ == oldSelf.__namespace__ : !has(self.__namespace__)",message="namespace cannot be changed, set or removed: delete the MemberCluster (apps keep running where they are) and create it again with the other namespace, or register another MemberCluster"
+// +kubebuilder:validation:XValidation:rule="has(oldSelf.__namespace__) ? has(self.__namespace__) && self.__namespace__ == oldSelf.__namespace__ : !has(self.__namespace__)",message="namespace cannot be changed, set or removed: register another MemberCluster. This one first has to lose its apps, by labels or spec.placement: what still runs in a namespace when its MemberCluster is deleted is left there, and nothing removes it"
 // +kubebuilder:validation:XValidation:rule="self.mode == 'Push' ? has(self.kubeconfigSecretRef) : !has(self.kubeconfigSecretRef)",message="a Push member needs kubeconfigSecretRef, the Secret with its kubeconfig in the hub's namespace; a Pull member must not have one"
 type MemberClusterSpec struct {
 	// Mode is how workloads get to the cluster: with Push the hub writes to its
@@ -54,13 +55,15 @@ type MemberClusterSpec struct {
 	// the hub or the agent has rights in that namespace only, and everything that is
 	// placed on the member is in it, whatever the namespace of the MyApp on the hub.
 	// Apps of one name from two namespaces of the hub cannot both be there. The
-	// namespace must exist; the hub never makes it. It cannot be changed.
+	// namespace must exist; the hub never makes it. It cannot be changed, and it cannot
+	// be one of those that Kubernetes or the hub has for itself.
 	// Default: the member is a whole cluster, and each app is in the namespace that
 	// it has on the hub. Example: team-a
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=63
 	// +kubebuilder:validation:XValidation:rule="!format.dns1123Label().validate(self).hasValue()",message="it is not the name of a namespace: use lower-case letters, digits and '-', as in kubectl get namespaces"
+	// +kubebuilder:validation:XValidation:rule="!(self in ['kube-system', 'kube-public', 'kube-node-lease', 'myapp-hub-system'])",message="this namespace holds accounts and Secrets of the cluster or of the hub, which the pods of any app in it could use: choose one that is the tenant's own"
 	Namespace string `json:"namespace,omitempty"`
 	// Properties are facts about the cluster that apps may use, as
 	// $(cluster.properties.KEY), in images, environment variables and patches.

@@ -34,6 +34,14 @@ const (
 	fullChurn   = 2 * time.Minute
 )
 
+// The sizes that the goals are for.
+const (
+	defaultApps    = 100
+	defaultMembers = 10
+	defaultTenants = 100
+	defaultCrowd   = 100
+)
+
 // options are what the command line says.
 type options struct {
 	only          []string
@@ -67,6 +75,9 @@ func run() int {
 	defer stop()
 	results, err := bench(ctx, o)
 	switch {
+	case ctx.Err() != nil:
+		fmt.Fprintln(os.Stderr, "bench: interrupted")
+		return 1
 	case err != nil:
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		return 1
@@ -84,19 +95,22 @@ func parse(args []string) (o options, err error) {
 	full := set.Bool("full", false, fmt.Sprintf("at least %d pairs of runs and %d of the hub alone, and long times", fullRuns, fullRepeats))
 	set.BoolVar(&o.strict, "strict", false, "end with 3 if a goal is missed")
 	set.StringVar(&o.out, "out", "", "directory of the results; default: .bench/TIME")
-	set.IntVar(&o.apps, "apps", 100, "apps of S1, S3 and S4")
-	set.IntVar(&o.members, "members", 10, "members, each an API server")
-	set.IntVar(&o.tenants, "tenants", 100, "namespaced members, spread over the API servers (1x100, S1x100)")
+	set.IntVar(&o.apps, "apps", defaultApps, "apps of S1, S3 and S4")
+	set.IntVar(&o.members, "members", defaultMembers, "members, each an API server")
+	set.IntVar(&o.tenants, "tenants", defaultTenants, "namespaced members, spread over the API servers (1x100, S1x100)")
 	set.BoolVar(&o.large, "large", false, "S2 and S5 on the namespaced members")
 	set.StringVar(&o.hubMemory, "hub-memory", "", "GOMEMLIMIT of the hub, such as 340MiB; empty: none")
 	set.DurationVar(&o.profile, "profile", 0, "how long CPU profiles of the hub are, one of each step of a pair and of each start; written beside the results, and it costs time; 0: none")
 	set.DurationVar(&o.idle, "idle", time.Minute, "time in which nothing happens (S2, S7-idle)")
-	set.IntVar(&o.crowd, "crowd", 100, "apps of S2, S5 and margin")
+	set.IntVar(&o.crowd, "crowd", defaultCrowd, "apps of S2, S5 and margin")
 	set.IntVar(&o.few, "few", 30, "apps of S6 and S7")
 	set.DurationVar(&o.churn, "churn", 20*time.Second, "how long readiness flips (S6)")
 	set.IntVar(&o.further, "further", 30, "empty members that are added to see what one costs (margin)")
 	if err := set.Parse(args); err != nil {
 		return o, err
+	}
+	if set.NArg() > 0 {
+		err = fmt.Errorf("%s is no flag; scenarios are picked with -only", set.Arg(0))
 	}
 	if *full {
 		o.runs, o.repeats = max(o.runs, fullRuns), max(o.repeats, fullRepeats)
@@ -140,13 +154,25 @@ func bench(ctx context.Context, o options) (results report.Results, err error) {
 		return results, err
 	}
 	scenarios, etcd, err := runAll(ctx, o)
-	results.Scenarios = scenarios
+	results.Scenarios, results.Notes = scenarios, o.notes()
+	if err != nil {
+		results.Notes = append(results.Notes, "It was ended before all was measured.")
+	}
 	results.Machine.LoadAfter = meter.LoadAverage()
 	results.Machine.Fsync99 = etcd.Quantile(fsyncs, 0.99)
 	if len(results.Scenarios) == 0 {
 		return results, err
 	}
 	return results, errors.Join(err, write(os.Stdout, o.out, results))
+}
+
+// notes warn of a run that is smaller than what the goals are for.
+func (o options) notes() []string {
+	if o.apps >= defaultApps && o.members >= defaultMembers && o.tenants >= defaultTenants && o.crowd >= defaultCrowd {
+		return nil
+	}
+	return []string{fmt.Sprintf("The goals are for %d apps × %d members (S2, S5: %d; 1x100, S1x100: %d members): with less, what an app costs once weighs more, and a verdict says little.",
+		defaultApps, defaultMembers, defaultCrowd, defaultTenants)}
 }
 
 // commit is the short name of what is measured, "" where git cannot tell.

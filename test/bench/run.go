@@ -35,7 +35,7 @@ func runAll(ctx context.Context, o options) (out []report.Scenario, etcd meter.M
 		} else if err == nil {
 			err = broken
 		}
-		if down := w.close(err == nil); err == nil {
+		if down := w.close(err == nil || ctx.Err() != nil); err == nil {
 			err = down
 		}
 		if err != nil {

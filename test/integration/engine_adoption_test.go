@@ -175,11 +175,12 @@ func TestAdoptionNeverTakesFromAnApp(t *testing.T) {
 	for _, tt := range []struct {
 		whose, reason string
 		labels        map[string]string
+		says          string
 	}{
-		{"another app of this hub", v1.ReasonNotOwned, marks("hub-1", engineMember, "other", "uid-9")},
-		{"another app of another hub", v1.ReasonNotOwned, marks("hub-2", engineMember, "other", "uid-9")},
-		{"this app of another hub", v1.ReasonHubReplaced, marks("hub-2", engineMember, "web", "uid-9")},
-		{"this app under another member's name", v1.ReasonNotOwned, marks("hub-1", "other", "web", "uid-1")},
+		{"another app of this hub", v1.ReasonNotOwned, marks("hub-1", engineMember, "other", "uid-9"), "app other (UID uid-9) of hub hub-1"},
+		{"another app of another hub", v1.ReasonNotOwned, marks("hub-2", engineMember, "other", "uid-9"), "app other (UID uid-9) of hub hub-2"},
+		{"this app of another hub", v1.ReasonHubReplaced, marks("hub-2", engineMember, "web", "uid-9"), "hub hub-2"},
+		{"this app under another member's name", v1.ReasonNotOwned, marks("hub-1", "other", "web", string(e.owner.UID)), "for member other of this hub"},
 	} {
 		object := foreign(t, m)
 		object.SetLabels(tt.labels)
@@ -192,7 +193,7 @@ func TestAdoptionNeverTakesFromAnApp(t *testing.T) {
 			if change.Action != apply.Refused || change.Reason != tt.reason {
 				t.Errorf("%s: %+v; want it refused as %s", tt.whose, change, tt.reason)
 			}
-			says(t, change.Message, m.String(), tt.labels[v1.LabelHubID])
+			says(t, change.Message, m.String(), tt.says)
 		}
 		e.untouched(before, m)
 		if err := e.c.Client().Delete(t.Context(), object); err != nil {

@@ -164,6 +164,18 @@ func TestNamespaceOfMemberStays(t *testing.T) {
 	}
 }
 
+// What Kubernetes and the hub have for themselves is nobody's namespace.
+func TestSystemNamespaceIsNoMember(t *testing.T) {
+	hub := sharedFleet(t).Cluster(fleet.HubName).Client()
+	for _, namespace := range []string{"kube-system", fleet.HubNamespace} {
+		member := memberCluster("system")
+		member.Spec = v1.MemberClusterSpec{Mode: v1.ModePull, Namespace: namespace}
+		if err := hub.Create(t.Context(), member); !apierrors.IsInvalid(err) || !strings.Contains(err.Error(), "choose one that is the tenant's own") {
+			t.Errorf("%s: %v; want it refused", namespace, err)
+		}
+	}
+}
+
 // An agent that runs for another part of its cluster than the hub thinks does
 // nothing, and confirms nothing.
 func TestAgentOfAnotherNamespace(t *testing.T) {

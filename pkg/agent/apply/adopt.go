@@ -23,6 +23,7 @@ import (
 //	the same app's, of a later time of this hub          leave: the hub was restored
 //	the same app's, of another hub                       leave, and say how to take that hub's place
 //	an app's, and it is not known of which hub           leave
+//	this app's, for another member                       leave: both are the same place
 //	that of an app of this name in another namespace     leave
 //	another app's                                        leave
 //	adoption: Never                                      leave
@@ -51,6 +52,10 @@ func (e *Engine) adopt(ctx context.Context, t target, live *metav1.PartialObject
 		return refused(t.Manifest, v1.ReasonHubReplaced,
 			"it belongs to the app of this name of hub %[1]s, which knew the cluster by this name too. If that hub is gone and this one takes its place, give this one its identity: set hubID to %[1]s and epoch to %[2]d in ConfigMap hub-identity of the hub's namespace, and restart the hub",
 			labels[v1.LabelHubID], stamp.Epoch+1), nil
+	case labels[v1.LabelHubID] == t.owner.HubID && labels[v1.LabelAppUID] == string(t.owner.UID) && labels[v1.LabelMember] != e.member:
+		return refused(t.Manifest, v1.ReasonNotOwned,
+			"it is there for member %s of this hub: two MemberClusters, that one and %s, are the same place. Place the app on only one of them, and register a place only once",
+			labels[v1.LabelMember], e.member), nil
 	case e.namespace != "" && labels[v1.LabelMember] == e.member && labels[v1.LabelApp] == t.owner.Name:
 		return refused(t.Manifest, v1.ReasonNameConflict,
 			"it belongs to the app of this name in namespace %s of the hub, and the member is one namespace, %s: rename one of the two apps, or let only one of them be placed here",

@@ -19,7 +19,7 @@ import (
 const (
 	// RetryTerminating: an object is being deleted.
 	RetryTerminating = 2 * time.Second
-	retryNotOwned    = 30 * time.Second
+	retryMended      = 30 * time.Second // what a person may mend on the member
 	retryRejected    = 2 * time.Minute
 )
 
@@ -50,8 +50,8 @@ func (c Change) retry() time.Duration {
 		return writtenTTL + time.Second
 	case c.Action != Refused:
 		return 0
-	case c.Reason == v1.ReasonNotOwned, c.Reason == v1.ReasonNameConflict, c.Reason == v1.ReasonNamespaceMissing:
-		return retryNotOwned
+	case c.Reason == v1.ReasonNotOwned, c.Reason == v1.ReasonNameConflict, c.Reason == v1.ReasonNamespaceMissing, c.Reason == v1.ReasonForbidden:
+		return retryMended
 	default:
 		return retryRejected
 	}
@@ -180,13 +180,17 @@ func isUntyped(err error) bool {
 	return ok && strings.Contains(status.Message, "failed to create typed patch object")
 }
 
-// refusalOf turns a RefusedError into a Change.
-func refusalOf(m manifest.Manifest, err error) (Change, bool) {
+// refusalOf turns a RefusedError into a Change. To whoever has rights in one namespace
+// only, a cluster does not say that it is missing.
+func (e *Engine) refusalOf(m manifest.Manifest, err error) (Change, bool) {
 	var r *RefusedError
 	if !errors.As(err, &r) {
 		return Change{}, false
 	}
 	change := refused(m, r.Reason, "%s", err.Error())
+	if r.Reason == v1.ReasonForbidden && e.namespace != "" {
+		change = refused(m, r.Reason, "%s. The member is namespace %s of its cluster: check that it exists, and that the rights of deploy/rbac/member-*-namespaced.yaml are granted in it", err.Error(), e.namespace)
+	}
 	if r.Reason == v1.ReasonTerminating {
 		change.Retry = RetryTerminating
 	}

@@ -129,7 +129,7 @@ func (e *Engine) Apply(ctx context.Context, owner Owner, manifests []manifest.Ma
 	}
 	change, ok, err := e.prepare(ctx, e.home(owner), manifests)
 	if err != nil {
-		if change, ok = refusalOf(manifests[0], err); !ok {
+		if change, ok = e.refusalOf(manifests[0], err); !ok {
 			return set, err
 		}
 		set.Changes = []Change{change}
@@ -143,7 +143,7 @@ func (e *Engine) Apply(ctx context.Context, owner Owner, manifests []manifest.Ma
 	for _, m := range manifests {
 		change, err := e.applyOne(ctx, target{owner: owner, policies: policies, Manifest: m}, observed)
 		if err != nil {
-			refusal, ok := refusalOf(m, err)
+			refusal, ok := e.refusalOf(m, err)
 			if !ok {
 				e.unanswered.note(e.member, owner.UID, err, time.Now())
 				return set, fmt.Errorf("applying %s: %w", m, err)

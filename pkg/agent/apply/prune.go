@@ -26,7 +26,7 @@ func (e *Engine) prune(ctx context.Context, owner Owner, manifests []manifest.Ma
 		change, err := e.pruneOne(ctx, owner, key)
 		if err != nil {
 			gone := manifest.Manifest{GVK: e.gvkOf(key.kind), Namespace: key.Namespace, Name: key.Name}
-			refusal, ok := refusalOf(gone, fmt.Errorf("it is no longer wanted and cannot be removed: %w", err))
+			refusal, ok := e.refusalOf(gone, fmt.Errorf("it is no longer wanted and cannot be removed: %w", err))
 			if !ok {
 				return changes, fmt.Errorf("pruning %s: %w", key, err)
 			}

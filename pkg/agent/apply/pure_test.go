@@ -77,7 +77,7 @@ func TestClassify(t *testing.T) {
 		{"no answer is no answer", errors.New("connection refused"), ""},
 	} {
 		err := classify(tt.err)
-		change, refused := refusalOf(m, fmt.Errorf("doing it: %w", err))
+		change, refused := New(Config{Member: "eu"}).refusalOf(m, fmt.Errorf("doing it: %w", err))
 		if refused != (tt.want != "") || change.Reason != tt.want {
 			t.Errorf("%s: %v is refused = %v for %q, want %q", tt.reason, tt.err, refused, change.Reason, tt.want)
 		}
@@ -90,6 +90,10 @@ func TestClassify(t *testing.T) {
 	}
 	if classify(nil) != nil {
 		t.Error("no error is no refusal")
+	}
+	forbidden := classify(apierrors.NewForbidden(deployments, "web", nil))
+	if change, _ := New(Config{Member: "eu", Namespace: "team-a"}).refusalOf(m, forbidden); !strings.Contains(change.Message, "namespace team-a of its cluster: check that it exists") {
+		t.Errorf("a namespace that is missing looks like a right that is, and nothing says so: %s", change.Message)
 	}
 }
 
@@ -177,9 +181,9 @@ func TestFeedbackOfRefusals(t *testing.T) {
 		retry       time.Duration
 	}{
 
-		{"a person must act", v1.ReasonNotOwned, v1.FeedbackFailed, retryNotOwned},
+		{"a person must act", v1.ReasonNotOwned, v1.FeedbackFailed, retryMended},
 		{"a person must act", v1.ReasonRejected, v1.FeedbackFailed, retryRejected},
-		{"a person must act", v1.ReasonForbidden, v1.FeedbackFailed, retryRejected},
+		{"a person must act", v1.ReasonForbidden, v1.FeedbackFailed, retryMended},
 		{"the hub must be released", v1.ReasonHubRestored, v1.FeedbackProgressing, retryRejected},
 	} {
 		set := ChangeSet{Hash: "h", Changes: []Change{{Action: Created}, {Action: Refused, Reason: tt.why, Message: "no"}}}

@@ -76,7 +76,7 @@ func (e *Engine) Remove(ctx context.Context, owner Owner, policy v1.DeletionPoli
 		return Removal{Left: []string{key.String() + " (watched, but not listed)"}, Retry: RetryTerminating}, nil
 	}
 	if !e.resumed() {
-		return Removal{Left: []string{"what ConfigMap " + e.inventory().String() + " names, which cannot be read or watched"}, Retry: retryNotOwned}, nil
+		return Removal{Left: []string{"what ConfigMap " + e.inventory().String() + " names, which cannot be read or watched"}, Retry: retryMended}, nil
 	}
 	return e.confirm(ctx, owner, found)
 }

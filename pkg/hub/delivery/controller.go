@@ -163,7 +163,7 @@ func (c *Controller) serve(ctx context.Context, member string, session Session) 
 // explainUnreadable says in the rows of a member that its objects cannot be read.
 func (c *Controller) explainUnreadable(ctx context.Context, member string) {
 	note := "the member answers, but the hub has not been able to list its Deployments and Services: " +
-		"check that the rights of deploy/rbac/member-push.yaml are granted there, or those of member-push-namespaced.yaml if it has a spec.namespace"
+		"check that the rights of deploy/rbac/member-push.yaml are granted there; if it has a spec.namespace, that this namespace exists and has those of member-push-namespaced.yaml"
 	c.reconciler.gates.explain(member, note)
 	c.enqueuePlaced(ctx, member, c.queue)
 }

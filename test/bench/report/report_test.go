@@ -84,6 +84,13 @@ func scenario(m Measure, floor, hub []float64) Scenario {
 	return s
 }
 
+func TestNotes(t *testing.T) {
+	table := Table(Results{Notes: []string{"only half of it"}, Scenarios: []Scenario{scenario(Measure{}, nil, []float64{1})}})
+	if lines := strings.Split(table, "\n"); len(lines) < 3 || lines[1] != "only half of it" {
+		t.Errorf("a note comes before the figures:\n%s", table)
+	}
+}
+
 func TestVerdicts(t *testing.T) {
 	for _, tt := range []struct {
 		name, reason string

@@ -14,6 +14,8 @@ type Results struct {
 	// Commit that was measured, "" if it is not known.
 	Commit  string  `json:"commit,omitempty"`
 	Machine Machine `json:"machine"`
+	// Notes are what a reader of the figures has to know first.
+	Notes []string `json:"notes,omitempty"`
 	// Scenarios in the order in which they ran.
 	Scenarios []Scenario `json:"scenarios"`
 }

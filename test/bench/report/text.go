@@ -21,6 +21,9 @@ func Table(r Results) string {
 		fmt.Fprintf(&b, ", commit %s", r.Commit)
 	}
 	b.WriteString("\n")
+	for _, note := range r.Notes {
+		fmt.Fprintf(&b, "%s\n", note)
+	}
 	for _, s := range r.Scenarios {
 		fmt.Fprintf(&b, "\n%s: %s (%s)\n", s.Name, s.Title, s.runs())
 		table(&b, Rows(s), s.count(Floor) > 0)
