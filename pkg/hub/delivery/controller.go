@@ -73,7 +73,13 @@ func Setup(mgr mcmanager.Manager, r *Reconciler, ready ...source.TypedSource[mcr
 	local := mgr.GetLocalManager()
 	r.gates = newGates()
 	c := &Controller{reconciler: r, hub: local.GetCache(), started: make(chan struct{})}
-	r.requeue = func(req mcreconcile.Request) { c.queue.Add(req) }
+	r.requeue = func(req mcreconcile.Request) {
+		if r.gates.isUrgent(req) {
+			sooner(c.queue, req)
+		} else {
+			c.queue.Add(req)
+		}
+	}
 	r.Guard.OnChange(c.enqueueAll)
 
 	inner, err := controller.NewTypedUnmanaged("delivery", controller.TypedOptions[mcreconcile.Request]{
@@ -129,7 +135,7 @@ func (c *Controller) serve(ctx context.Context, member string, session Session) 
 			switch {
 			case !initial:
 				c.reconciler.gates.hear(req, spoken)
-				c.queue.Add(req)
+				sooner(c.queue, req)
 			case !c.isPlaced(ctx, app.NamespacedName, member): // else enqueuePlaced sees to it
 				later(c.queue, req)
 			}
@@ -195,10 +201,17 @@ func (c *Controller) enqueuePlaced(ctx context.Context, member string, q queue) 
 	}
 }
 
+// sooner enqueues what a member has said something about, and what has waited for its
+// turn: before all that was decided and not tried yet, or an app would be Ready only
+// once all others were sent.
+func sooner(q queue, req mcreconcile.Request) { add(q, req, 1) }
+
 // later enqueues what is looked at again without a change of its own.
-func later(q queue, req mcreconcile.Request) {
+func later(q queue, req mcreconcile.Request) { add(q, req, handler.LowPriority) }
+
+func add(q queue, req mcreconcile.Request, priority int) {
 	if prioritized, ok := q.(priorityqueue.PriorityQueue[mcreconcile.Request]); ok {
-		prioritized.AddWithOpts(priorityqueue.AddOpts{Priority: ptr.To(handler.LowPriority)}, req)
+		prioritized.AddWithOpts(priorityqueue.AddOpts{Priority: &priority}, req)
 		return
 	}
 	q.Add(req)

@@ -158,6 +158,18 @@ func (g *gates) hear(req mcreconcile.Request, how urgency) {
 	}
 }
 
+// isUrgent is true for a request that is more than routine, until it is let in.
+func (g *gates) isUrgent(req mcreconcile.Request) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	gate := g.members[string(req.ClusterName)]
+	if gate == nil {
+		return false
+	}
+	_, urgent := gate.urgent[req]
+	return urgent
+}
+
 // explain notes why a member cannot be worked on.
 func (g *gates) explain(member, note string) {
 	g.mu.Lock()

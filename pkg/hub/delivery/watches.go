@@ -87,7 +87,13 @@ func (c *Controller) sources() []source.TypedSource[mcreconcile.Request] {
 			},
 		}),
 		source.TypedKind(c.hub, &v1.Work{}, handler.TypedFuncs[*v1.Work, mcreconcile.Request]{
-			CreateFunc: func(_ context.Context, e event.TypedCreateEvent[*v1.Work], q queue) { enqueueWork(q, e.Object) },
+			CreateFunc: func(_ context.Context, e event.TypedCreateEvent[*v1.Work], q queue) {
+				if member, app, ok := workOrder(e.Object); ok && e.IsInInitialList {
+					later(q, request(member, app))
+				} else {
+					enqueueWork(q, e.Object)
+				}
+			},
 			UpdateFunc: func(_ context.Context, e event.TypedUpdateEvent[*v1.Work], q queue) { enqueueWork(q, e.ObjectNew) },
 			DeleteFunc: func(_ context.Context, e event.TypedDeleteEvent[*v1.Work], q queue) { enqueueWork(q, e.Object) },
 		}),
@@ -268,7 +274,7 @@ func enqueue(q queue, app *v1.MyApp, members []string) {
 
 func enqueueWork(q queue, work *v1.Work) {
 	if member, app, ok := workOrder(work); ok {
-		q.Add(request(member, app))
+		sooner(q, request(member, app))
 	}
 }
 
