@@ -52,20 +52,28 @@ func (e *Engine) adopt(ctx context.Context, t target, live *metav1.PartialObject
 		return refused(t.Manifest, v1.ReasonHubReplaced,
 			"it belongs to the app of this name of hub %[1]s, which knew the cluster by this name too. If that hub is gone and this one takes its place, give this one its identity: set hubID to %[1]s and epoch to %[2]d in ConfigMap hub-identity of the hub's namespace, and restart the hub",
 			labels[v1.LabelHubID], stamp.Epoch+1), nil
+	default:
+		return e.anothers(t, labels), nil
+	}
+	return e.adoptByPolicy(ctx, t, live)
+}
+
+// anothers is the refusal to take what belongs to an app that there may be, by labels.
+func (e *Engine) anothers(t target, labels map[string]string) Change {
+	switch {
 	case labels[v1.LabelHubID] == t.owner.HubID && labels[v1.LabelAppUID] == string(t.owner.UID) && labels[v1.LabelMember] != e.member:
 		return refused(t.Manifest, v1.ReasonNotOwned,
 			"it is there for member %s of this hub: two MemberClusters, that one and %s, are the same place. Place the app on only one of them, and register a place only once",
-			labels[v1.LabelMember], e.member), nil
+			labels[v1.LabelMember], e.member)
 	case e.namespace != "" && labels[v1.LabelMember] == e.member && labels[v1.LabelApp] == t.owner.Name:
 		return refused(t.Manifest, v1.ReasonNameConflict,
 			"it belongs to the app of this name in namespace %s of the hub, and the member is one namespace, %s: rename one of the two apps, or let only one of them be placed here",
-			labels[v1.LabelAppNamespace], e.namespace), nil
+			labels[v1.LabelAppNamespace], e.namespace)
 	default:
 		return refused(t.Manifest, v1.ReasonNotOwned,
 			"it exists on the member and belongs to app %s (UID %s) of hub %s. Delete or rename it there, or rename the MyApp",
-			labels[v1.LabelApp], labels[v1.LabelAppUID], labels[v1.LabelHubID]), nil
+			labels[v1.LabelApp], labels[v1.LabelAppUID], labels[v1.LabelHubID])
 	}
-	return e.adoptByPolicy(ctx, t, live)
 }
 
 // adoptByPolicy decides about what belongs to no app that there is.
