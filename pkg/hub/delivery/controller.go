@@ -140,7 +140,7 @@ func (c *Controller) serve(ctx context.Context, member string, session Session) 
 				later(c.queue, req)
 			}
 		},
-		OnSync:     func() { c.enqueuePlaced(ctx, member, c.queue) },
+		OnSync:     func() { c.refill(member, c.placed(ctx, member)) },
 		Unanswered: &c.reconciler.unanswered, Covered: &c.reconciler.covered,
 		Held: c.reconciler.Guard.Held,
 	})
@@ -159,7 +159,7 @@ func (c *Controller) serve(ctx context.Context, member string, session Session) 
 	for _, req := range c.reconciler.gates.open(member, l) {
 		c.queue.Add(req)
 	}
-	c.enqueuePlaced(ctx, member, c.queue)
+	c.refill(member, c.placed(ctx, member))
 	log.V(1).Info("Member can be worked on")
 	<-ctx.Done()
 	// What it said before is not what it says when it is back.
@@ -175,30 +175,39 @@ func (c *Controller) explainUnreadable(ctx context.Context, member string) {
 }
 
 // enqueuePlaced has every app looked at that has a row for the member, after what
-// people and members have changed. For a member that can be worked on they come into
-// the queue a few at a time.
+// people and members have changed.
 func (c *Controller) enqueuePlaced(ctx context.Context, member string, q queue) {
+	apps := c.placed(ctx, member)
+	if c.isPush(ctx, member) && c.refill(member, apps) {
+		return
+	}
+	for _, app := range apps {
+		later(q, request(member, app))
+	}
+}
+
+// refill is enqueuePlaced for a member that can be worked on: the apps come into the
+// queue a few at a time. It does nothing and returns false for any other; when such a
+// one comes up it has its apps looked at.
+func (c *Controller) refill(member string, apps []types.NamespacedName) bool {
+	now, open := c.reconciler.gates.refill(member, apps)
+	for _, req := range now {
+		c.queue.Add(req)
+	}
+	return open
+}
+
+// placed are the apps that have a row for the member.
+func (c *Controller) placed(ctx context.Context, member string) []types.NamespacedName {
 	placed, err := placedOn(ctx, c.hub, member)
 	if err != nil {
 		logf.FromContext(ctx).Error(err, "Cannot list the apps of a member", "member", member)
-		return
 	}
 	apps := make([]types.NamespacedName, 0, len(placed))
 	for i := range placed {
 		apps = append(apps, client.ObjectKeyFromObject(&placed[i]))
 	}
-	if c.isPush(ctx, member) {
-		now, open := c.reconciler.gates.refill(member, apps)
-		for _, req := range now {
-			q.Add(req)
-		}
-		if open {
-			return
-		}
-	}
-	for _, app := range apps {
-		later(q, request(member, app))
-	}
+	return apps
 }
 
 // sooner enqueues what a member has said something about, and what has waited for its
