@@ -61,9 +61,10 @@ func (e *Engine) adopt(ctx context.Context, t target, live *metav1.PartialObject
 // anothers is the refusal to take what belongs to an app that there may be, by labels.
 func (e *Engine) anothers(t target, labels map[string]string) Change {
 	switch {
-	case labels[v1.LabelHubID] == t.owner.HubID && labels[v1.LabelAppUID] == string(t.owner.UID) && labels[v1.LabelMember] != e.member:
+	case labels[v1.LabelHubID] == t.owner.HubID && labels[v1.LabelAppUID] == string(t.owner.UID) &&
+		labels[v1.LabelMember] != "" && labels[v1.LabelMember] != e.member:
 		return refused(t.Manifest, v1.ReasonNotOwned,
-			"it is there for member %s of this hub: two MemberClusters, that one and %s, are the same place. Place the app on only one of them, and register a place only once",
+			"it is there for member %[1]s of this hub: two MemberClusters, that one and %[2]s, are the same place. Place the app on only one of them, and register a place only once. If %[1]s is no more, register the place as %[1]s again, or delete the object there",
 			labels[v1.LabelMember], e.member)
 	case e.namespace != "" && labels[v1.LabelMember] == e.member && labels[v1.LabelApp] == t.owner.Name:
 		return refused(t.Manifest, v1.ReasonNameConflict,

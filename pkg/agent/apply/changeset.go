@@ -50,7 +50,7 @@ func (c Change) retry() time.Duration {
 		return writtenTTL + time.Second
 	case c.Action != Refused:
 		return 0
-	case c.Reason == v1.ReasonNotOwned, c.Reason == v1.ReasonNameConflict, c.Reason == v1.ReasonNamespaceMissing, c.Reason == v1.ReasonForbidden:
+	case c.Reason == v1.ReasonNotOwned, c.Reason == v1.ReasonNameConflict, c.Reason == v1.ReasonNamespaceMissing:
 		return retryMended
 	default:
 		return retryRejected
@@ -188,13 +188,23 @@ func (e *Engine) refusalOf(m manifest.Manifest, err error) (Change, bool) {
 		return Change{}, false
 	}
 	change := refused(m, r.Reason, "%s", err.Error())
-	if r.Reason == v1.ReasonForbidden && e.namespace != "" {
-		change = refused(m, r.Reason, "%s. The member is namespace %s of its cluster: check that it exists, and that the rights of deploy/rbac/member-*-namespaced.yaml are granted in it", err.Error(), e.namespace)
+	if r.Reason == v1.ReasonForbidden && isUnauthorized(err) {
+		if e.namespace != "" {
+			change = refused(m, r.Reason, "%s. The member is namespace %s of its cluster: check that it exists, and that the rights of deploy/rbac/member-*-namespaced.yaml are granted in it", err.Error(), e.namespace)
+		}
+		change.Retry = retryMended
 	}
 	if r.Reason == v1.ReasonTerminating {
 		change.Retry = RetryTerminating
 	}
 	return change, true
+}
+
+// isUnauthorized is true for what the authorizer has refused for want of rights. Quotas
+// and other admission answer 403, too.
+func isUnauthorized(err error) bool {
+	status, ok := apiStatus(err)
+	return ok && strings.Contains(status.Message, ` is forbidden: User "`) && strings.Contains(status.Message, " cannot ")
 }
 
 // apiStatus is the API server's answer in an error.

@@ -91,9 +91,31 @@ func TestClassify(t *testing.T) {
 	if classify(nil) != nil {
 		t.Error("no error is no refusal")
 	}
-	forbidden := classify(apierrors.NewForbidden(deployments, "web", nil))
-	if change, _ := New(Config{Member: "eu", Namespace: "team-a"}).refusalOf(m, forbidden); !strings.Contains(change.Message, "namespace team-a of its cluster: check that it exists") {
-		t.Errorf("a namespace that is missing looks like a right that is, and nothing says so: %s", change.Message)
+}
+
+// What the authorizer refuses is soon mended, and in a namespaced member may be for want
+// of the namespace. What a quota refuses is neither.
+func TestForbidden(t *testing.T) {
+	m := made(t, "Deployment", "web", "1")
+	deployments := schema.GroupResource{Group: "apps", Resource: "deployments"}
+	const hint = "namespace team-a of its cluster: check that it exists"
+	for _, tt := range []struct {
+		reason, cause, namespace string
+		hint                     bool
+		retry                    time.Duration
+	}{
+		{"no right, or no namespace", `User "hub" cannot patch resource "deployments" in API group "apps" in the namespace "team-a"`, "team-a", true, retryMended},
+		{"no right", `User "hub" cannot patch resource "deployments" in API group "apps" in the namespace "shop"`, "", false, retryMended},
+		{"a quota", "exceeded quota: compute-resources, requested: pods=1, used: pods=10, limited: pods=10", "team-a", false, retryRejected},
+	} {
+		err := classify(apierrors.NewForbidden(deployments, "web", errors.New(tt.cause)))
+		change, refused := New(Config{Member: "eu", Namespace: tt.namespace}).refusalOf(m, err)
+		if !refused || change.Reason != v1.ReasonForbidden || strings.Contains(change.Message, hint) != tt.hint || !strings.Contains(change.Message, tt.cause) {
+			t.Errorf("%s: %+v", tt.reason, change)
+		}
+		if got := change.retry(); got != tt.retry {
+			t.Errorf("%s: tried again after %v, want %v", tt.reason, got, tt.retry)
+		}
 	}
 }
 
@@ -183,7 +205,7 @@ func TestFeedbackOfRefusals(t *testing.T) {
 
 		{"a person must act", v1.ReasonNotOwned, v1.FeedbackFailed, retryMended},
 		{"a person must act", v1.ReasonRejected, v1.FeedbackFailed, retryRejected},
-		{"a person must act", v1.ReasonForbidden, v1.FeedbackFailed, retryMended},
+		{"a person must act", v1.ReasonForbidden, v1.FeedbackFailed, retryRejected},
 		{"the hub must be released", v1.ReasonHubRestored, v1.FeedbackProgressing, retryRejected},
 	} {
 		set := ChangeSet{Hash: "h", Changes: []Change{{Action: Created}, {Action: Refused, Reason: tt.why, Message: "no"}}}

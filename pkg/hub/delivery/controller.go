@@ -74,7 +74,9 @@ func Setup(mgr mcmanager.Manager, r *Reconciler, ready ...source.TypedSource[mcr
 	r.gates = newGates()
 	c := &Controller{reconciler: r, hub: local.GetCache(), started: make(chan struct{})}
 	r.requeue = func(req mcreconcile.Request) {
-		if r.gates.isUrgent(req) {
+		// What was decided stays behind what was decided for other members: one that is
+		// slow, and so has much parked, must not go before those that are not.
+		if r.gates.hasSpoken(req) {
 			sooner(c.queue, req)
 		} else {
 			c.queue.Add(req)
@@ -140,7 +142,7 @@ func (c *Controller) serve(ctx context.Context, member string, session Session) 
 				later(c.queue, req)
 			}
 		},
-		OnSync:     func() { c.refill(member, c.placed(ctx, member)) },
+		OnSync:     func() { c.refillPlaced(ctx, member) },
 		Unanswered: &c.reconciler.unanswered, Covered: &c.reconciler.covered,
 		Held: c.reconciler.Guard.Held,
 	})
@@ -157,9 +159,9 @@ func (c *Controller) serve(ctx context.Context, member string, session Session) 
 	}
 	l := &link{suspect: session.Suspect, engine: engine}
 	for _, req := range c.reconciler.gates.open(member, l) {
-		c.queue.Add(req)
+		c.reconciler.requeue(req)
 	}
-	c.refill(member, c.placed(ctx, member))
+	c.refillPlaced(ctx, member)
 	log.V(1).Info("Member can be worked on")
 	<-ctx.Done()
 	// What it said before is not what it says when it is back.
@@ -170,6 +172,9 @@ func (c *Controller) serve(ctx context.Context, member string, session Session) 
 func (c *Controller) explainUnreadable(ctx context.Context, member string) {
 	note := "the member answers, but the hub has not been able to list its Deployments and Services: " +
 		"check that the rights of deploy/rbac/member-push.yaml are granted there; if it has a spec.namespace, that this namespace exists and has those of member-push-namespaced.yaml"
+	if ctx.Err() != nil {
+		return
+	}
 	c.reconciler.gates.explain(member, note)
 	c.enqueuePlaced(ctx, member, c.queue)
 }
@@ -186,18 +191,24 @@ func (c *Controller) enqueuePlaced(ctx context.Context, member string, q queue) 
 	}
 }
 
-// refill is enqueuePlaced for a member that can be worked on: the apps come into the
-// queue a few at a time. It does nothing and returns false for any other; when such a
-// one comes up it has its apps looked at.
+// refillPlaced is enqueuePlaced for a member that can be worked on.
+func (c *Controller) refillPlaced(ctx context.Context, member string) {
+	c.refill(member, c.placed(ctx, member))
+}
+
+// refill has apps looked at on a member that can be worked on: they come into the queue
+// a few at a time. It does nothing and returns false for any other; when such a one
+// comes up it has all of its apps looked at.
 func (c *Controller) refill(member string, apps []types.NamespacedName) bool {
 	now, open := c.reconciler.gates.refill(member, apps)
 	for _, req := range now {
-		c.queue.Add(req)
+		c.reconciler.requeue(req)
 	}
 	return open
 }
 
-// placed are the apps that have a row for the member.
+// placed are the apps that have a row for the member; none if they cannot be listed,
+// which the cache does not refuse once it runs.
 func (c *Controller) placed(ctx context.Context, member string) []types.NamespacedName {
 	placed, err := placedOn(ctx, c.hub, member)
 	if err != nil {

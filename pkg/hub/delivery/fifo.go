@@ -44,13 +44,3 @@ func (f *fifo) next() (mcreconcile.Request, bool) {
 	delete(f.at, req)
 	return req, ok
 }
-
-func (f *fifo) all() []mcreconcile.Request {
-	all := make([]mcreconcile.Request, 0, f.order.Len())
-	for e := f.order.Front(); e != nil; e = e.Next() {
-		if req, ok := e.Value.(mcreconcile.Request); ok {
-			all = append(all, req)
-		}
-	}
-	return all
-}

@@ -42,7 +42,13 @@ type gate struct {
 	// backlog are apps to be looked at for no reason of their own, after all that is
 	// parked. A member that has come up has many: they are no requests before their turn.
 	backlog []types.NamespacedName
+	// turns counts the requests that were given a turn.
+	turns int
 }
+
+// fairTurn is how often it is the turn of the least urgent: those that are more urgent
+// may never end.
+const fairTurn = 8
 
 // urgency is how soon a request has its turn.
 type urgency int
@@ -96,11 +102,26 @@ func (g *gate) next(member string) (mcreconcile.Request, bool) {
 	if g.link == nil || g.busy >= slotsPerMember {
 		return mcreconcile.Request{}, false
 	}
+	g.turns++
+	if g.turns%fairTurn == 0 {
+		if req, ok := g.nextOfBacklog(member); ok {
+			return req, true
+		}
+		for i := len(g.parked) - 1; i >= 0; i-- {
+			if req, ok := g.parked[i].next(); ok {
+				return req, true
+			}
+		}
+	}
 	for i := range g.parked {
 		if req, ok := g.parked[i].next(); ok {
 			return req, true
 		}
 	}
+	return g.nextOfBacklog(member)
+}
+
+func (g *gate) nextOfBacklog(member string) (mcreconcile.Request, bool) {
 	if len(g.backlog) == 0 {
 		return mcreconcile.Request{}, false
 	}
@@ -111,14 +132,34 @@ func (g *gate) next(member string) (mcreconcile.Request, bool) {
 	return request(member, app), true
 }
 
-// unpark takes all that are parked.
-func (g *gate) unpark() []mcreconcile.Request {
-	var all []mcreconcile.Request
-	for i := range g.parked {
-		all = append(all, g.parked[i].all()...)
-		g.parked[i] = fifo{}
+// nextOnes takes as many requests as there are free slots.
+func (g *gate) nextOnes(member string) []mcreconcile.Request {
+	var now []mcreconcile.Request
+	for range slotsPerMember - g.busy {
+		req, ok := g.next(member)
+		if !ok {
+			break
+		}
+		now = append(now, req)
 	}
-	return all
+	return now
+}
+
+// addBacklog puts apps behind those that are in the backlog already.
+func (g *gate) addBacklog(member string, apps []types.NamespacedName) {
+	waits := make(map[types.NamespacedName]struct{}, len(g.backlog))
+	for _, app := range g.backlog {
+		waits[app] = struct{}{}
+	}
+	for _, app := range apps {
+		_, known := waits[app]
+		for i := range g.parked {
+			known = known || g.parked[i].has(request(member, app))
+		}
+		if !known {
+			g.backlog = append(g.backlog, app)
+		}
+	}
 }
 
 func newGates() *gates { return &gates{members: map[string]*gate{}} }
@@ -138,6 +179,9 @@ func (g *gates) enter(req mcreconcile.Request) (l *link, note string) {
 	gate := g.at(string(req.ClusterName))
 	if gate.link == nil || gate.busy >= slotsPerMember {
 		gate.park(req)
+		if gate.link != nil {
+			return nil, "" // it only has to wait for its turn
+		}
 		return nil, gate.note
 	}
 	delete(gate.urgent, req)
@@ -158,23 +202,26 @@ func (g *gates) hear(req mcreconcile.Request, how urgency) {
 	}
 }
 
-// isUrgent is true for a request that is more than routine, until it is let in.
-func (g *gates) isUrgent(req mcreconcile.Request) bool {
+// hasSpoken is true for a request about which the member has said something, until it
+// is let in.
+func (g *gates) hasSpoken(req mcreconcile.Request) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	gate := g.members[string(req.ClusterName)]
 	if gate == nil {
 		return false
 	}
-	_, urgent := gate.urgent[req]
-	return urgent
+	how, urgent := gate.urgent[req]
+	return urgent && how == spoken
 }
 
-// explain notes why a member cannot be worked on.
+// explain notes why a member cannot be worked on, if it cannot.
 func (g *gates) explain(member, note string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.at(member).note = note
+	if gate := g.at(member); gate.link == nil {
+		gate.note = note
+	}
 }
 
 // refill has all of a member's apps looked at, each in its turn. It returns those
@@ -186,13 +233,8 @@ func (g *gates) refill(member string, apps []types.NamespacedName) (now []mcreco
 	if gate == nil || gate.link == nil {
 		return nil, false
 	}
-	gate.backlog = apps
-	for range slotsPerMember - gate.busy {
-		if req, ok := gate.next(member); ok {
-			now = append(now, req)
-		}
-	}
-	return now, true
+	gate.addBacklog(member, apps)
+	return gate.nextOnes(member), true
 }
 
 // leave gives the slot back and returns a parked request that may now be tried.
@@ -205,13 +247,14 @@ func (g *gates) leave(member string) (mcreconcile.Request, bool) {
 	return gate.next(member)
 }
 
-// open lets requests work on a member and returns those that were parked.
+// open lets requests work on a member and returns those whose turn it is now. The others
+// follow, each when a slot is given back.
 func (g *gates) open(member string, l *link) []mcreconcile.Request {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	gate := g.at(member)
 	gate.link, gate.note = l, ""
-	return gate.unpark()
+	return gate.nextOnes(member)
 }
 
 // close ends work on a member, unless another link has taken the place of l.

@@ -345,6 +345,59 @@ func TestUrgentGoesFirst(t *testing.T) {
 	}
 }
 
+// What is urgent may never end; the others have their turn all the same.
+func TestEveryoneHasATurn(t *testing.T) {
+	g := newGates()
+	g.open("eu", &link{})
+	enterAll(g, "eu", slotsPerMember)
+	routine, backlog := req("eu", 90), req("eu", 91)
+	g.enter(routine)
+	g.refill("eu", []types.NamespacedName{backlog.NamespacedName})
+	seen := map[mcreconcile.Request]bool{}
+	for range 3 * fairTurn {
+		for i := range slotsPerMember { // the member goes on and on about these
+			g.hear(req("eu", i), spoken)
+			g.enter(req("eu", i))
+		}
+		next, ok := g.leave("eu")
+		if !ok {
+			t.Fatal("nobody is next")
+		}
+		seen[next] = true
+		g.try(next)
+	}
+	if !seen[routine] || !seen[backlog] {
+		t.Errorf("routine had a turn: %v; backlog: %v", seen[routine], seen[backlog])
+	}
+}
+
+// A member that comes up works through what is parked, a few at a time, and through
+// what its backlog has beside that.
+func TestOpenIsNoFlood(t *testing.T) {
+	g := newGates()
+	const all = 3 * slotsPerMember
+	enterAll(g, "eu", all)
+	now := g.open("eu", &link{})
+	if len(now) != slotsPerMember || g.parked() != all-slotsPerMember {
+		t.Errorf("%d have their turn, %d wait", len(now), g.parked())
+	}
+	for _, r := range now {
+		g.try(r)
+	}
+	var apps []types.NamespacedName
+	for i := range all + 2 {
+		apps = append(apps, req("eu", i).NamespacedName)
+	}
+	for range 2 { // who asks again is not put back
+		if now, open := g.refill("eu", apps[slotsPerMember:]); !open || len(now) != 0 {
+			t.Errorf("the member is full, and %v have their turn", now)
+		}
+		if n := g.parked(); n != all-slotsPerMember+2 {
+			t.Errorf("%d wait, want each once", n)
+		}
+	}
+}
+
 // A request that becomes urgent while it waits gives up its old place.
 func TestWaitingBecomesUrgent(t *testing.T) {
 	g := newGates()

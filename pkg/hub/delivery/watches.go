@@ -200,20 +200,21 @@ func (c *Controller) enqueueMailboxSecret(ctx context.Context, secret *metav1.Pa
 	}
 }
 
-// enqueueAll enqueues every app on every member that it has a row for.
+// enqueueAll has every app looked at on every member that it has a row for.
 func (c *Controller) enqueueAll() {
 	select {
 	case <-c.started:
 	default:
-		return // Every app is enqueued at the start.
+		return // All are looked at as members come up, or at the start.
 	}
-	var apps v1.MyAppList
-	if err := c.hub.List(context.Background(), &apps, client.UnsafeDisableDeepCopy); err != nil {
-		c.GetLogger().Error(err, "Cannot list all apps")
+	ctx := logf.IntoContext(context.Background(), c.GetLogger())
+	var known v1.MemberClusterList
+	if err := c.hub.List(ctx, &known, client.UnsafeDisableDeepCopy); err != nil {
+		c.GetLogger().Error(err, "Cannot list all members")
 		return
 	}
-	for i := range apps.Items {
-		enqueue(c.queue, &apps.Items[i], members(&apps.Items[i]))
+	for i := range known.Items {
+		c.enqueuePlaced(ctx, known.Items[i].Name, c.queue)
 	}
 }
 
