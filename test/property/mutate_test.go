@@ -155,11 +155,23 @@ func (w *world) asNew(ctx context.Context, l *life) error {
 			dropEmptyLists(made)
 			dropEmptyLists(changed)
 		}
+		if m.GVK.Kind == "Service" {
+			keepIPFamilyPolicy(said.Object, made, changed)
+		}
 		if diff := cmp.Diff(made, changed); diff != "" {
 			errs = append(errs, fmt.Errorf("%s (-made anew +changed):\n%s", m, diff))
 		}
 	}
 	return errors.Join(errors.Join(errs...), w.engine.remove(ctx, &fresh))
+}
+
+// keepIPFamilyPolicy levels what an API server keeps of a Service whose manifest no longer
+// says it: by its own rule, whoever asks.
+func keepIPFamilyPolicy(said, made, changed obj) {
+	if _, is, _ := unstructured.NestedString(said, "spec", "ipFamilyPolicy"); !is {
+		unstructured.RemoveNestedField(made, "spec", "ipFamilyPolicy")
+		unstructured.RemoveNestedField(changed, "spec", "ipFamilyPolicy")
+	}
 }
 
 // dropEmptyLists takes out the lists that an apply leaves empty when their last
