@@ -101,6 +101,17 @@ test-chaos: control-plane ## Run the chaos suite in full: 1,200 faults, 200 kill
 test-property: control-plane ## Put 10,000 random apps on a real API server; SEED=, SPECS= and SPEC= repeat a run or a part of it.
 	go test -count=1 -v -timeout 40m $(ARGS) ./test/property/...
 
+# Fuzz targets: NAME PACKAGE.
+FUZZ := FuzzParseKubeconfig:./pkg/hub/members FuzzWork:./pkg/manifest FuzzRules:./pkg/agent/health FuzzPatches:./pkg/hub/render
+# How long each is fuzzed.
+FUZZTIME ?= 10m
+
+.PHONY: fuzz
+fuzz: ## Fuzz what comes from people and members who are not trusted, each target for FUZZTIME.
+	@for target in $(FUZZ); do \
+		echo "== $$target"; go test -run '^$$' -fuzz "^$${target%%:*}$$" -fuzztime $(FUZZTIME) "$${target#*:}"; \
+	done
+
 .PHONY: test-race
 test-race: ## Run the unit tests under the race detector (needs a C compiler).
 	CGO_ENABLED=1 go test -race -timeout 10m $(ARGS) $$(go list ./... | grep -Ev '/test(/|$$)')

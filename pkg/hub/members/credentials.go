@@ -5,7 +5,9 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
+	"net/netip"
 	"net/url"
+	"strconv"
 	"strings"
 
 	"k8s.io/client-go/rest"
@@ -15,6 +17,10 @@ import (
 
 // userAgent is what the hub calls itself on members.
 const userAgent = "myapp-hub"
+
+// maxKubeconfig is the size of a kubeconfig in bytes that nobody needs: a large one has
+// some ten thousand for each cluster.
+const maxKubeconfig = 256 << 10
 
 // RefusedError says why a kubeconfig is not accepted. It never has anything of
 // the kubeconfig in it but the name of the field, so it can be shown to anyone.
@@ -55,10 +61,18 @@ func ParseKubeconfig(data []byte) (*rest.Config, error) {
 	if len(bytes.TrimSpace(data)) == 0 {
 		return nil, refuse("kubeconfig", "it is empty; store a kubeconfig under the key that kubeconfigSecretRef names")
 	}
+	if len(data) > maxKubeconfig {
+		return nil, refuse("kubeconfig", fmt.Sprintf("it has more than %d bytes; store one with a single cluster, user and context (kubectl config view --minify --flatten)", maxKubeconfig))
+	}
 	var file clientcmdv1.Config
-	// The decoder's error may quote the input, so it is dropped.
-	if err := yaml.Unmarshal(data, &file); err != nil {
-		return nil, refuse("kubeconfig", "it cannot be read; check it with kubectl --kubeconfig FILE config view")
+	// The decoders' errors may quote the input, so they are dropped. A key that is there
+	// twice is refused: which one counts differs between tools.
+	_, err := yaml.YAMLToJSONStrict(data)
+	if err == nil {
+		err = yaml.Unmarshal(data, &file)
+	}
+	if err != nil {
+		return nil, refuse("kubeconfig", "it cannot be read, or has a key twice; check it with kubectl --kubeconfig FILE config view")
 	}
 	if (file.Kind != "" && file.Kind != "Config") || (file.APIVersion != "" && file.APIVersion != "v1") {
 		return nil, refuse("kind", "it is not a kubeconfig; kind must be Config and apiVersion v1")
@@ -151,7 +165,22 @@ func checkCluster(c *clientcmdv1.Cluster) error {
 	if server.User != nil || server.RawQuery != "" || server.Fragment != "" {
 		return refuse("cluster.server", "it must have no user, query or fragment; use https://HOST:PORT")
 	}
+	if port := server.Port(); port != "" {
+		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+			return refuse("cluster.server", "its port is none; use https://HOST:PORT")
+		}
+	}
+	if address, err := netip.ParseAddr(server.Hostname()); err == nil && !reachable(address) {
+		return refuse("cluster.server", "its address is none that a cluster can have; use the name or address of the API server")
+	}
 	return nil
+}
+
+// reachable is false for addresses that no API server has but that something beside the
+// hub may answer at, such as the metadata of a cloud's machine.
+func reachable(a netip.Addr) bool {
+	a = a.Unmap()
+	return !a.IsUnspecified() && !a.IsMulticast() && !a.IsLinkLocalUnicast() && a.Zone() == ""
 }
 
 func checkUser(u *clientcmdv1.AuthInfo) error {

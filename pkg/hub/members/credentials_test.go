@@ -8,7 +8,9 @@ import (
 	"encoding/base64"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"math/big"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -18,7 +20,7 @@ import (
 )
 
 // pair is a self-signed certificate and its key in PEM form.
-func pair(t *testing.T) (cert, key string) {
+func pair(t testing.TB) (cert, key string) {
 	t.Helper()
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -58,9 +60,31 @@ func TestParseKubeconfigRefuses(t *testing.T) {
 	token := "token: " + secretToken
 	good := kubeconfig(cluster, token)
 
+	at := func(address string) string {
+		return kubeconfig(strings.Replace(cluster, "https://eu-1.example.com:6443", address, 1), token)
+	}
+	bomb := "a: &a [x,x,x,x,x,x,x,x,x]\n"
+	for _, next := range "bcdefghij" {
+		bomb += fmt.Sprintf("%c: &%c [*%[3]c,*%[3]c,*%[3]c,*%[3]c,*%[3]c,*%[3]c,*%[3]c,*%[3]c,*%[3]c]\n", next, next, next-1)
+	}
+
 	tests := []struct {
 		name, reason, data, field string
 	}{
+		{"a billion laughs", "it would fill the hub's memory", bomb + good, "kubeconfig"},
+		{"a key twice", "tools differ in which one counts", strings.Replace(good, "current-context: here\n", "current-context: gone\ncurrent-context: here\n", 1), "kubeconfig"},
+		{"a token twice", "the one that was looked at need not be the one that counts", kubeconfig(cluster, token+"\ntoken: other"), "kubeconfig"},
+		{"too large", "a kubeconfig has no such size", good + "# " + strings.Repeat("x", 1<<20), "kubeconfig"},
+		{"cloud metadata", "the hub must not be made to ask it", at("https://169.254.169.254"), "cluster.server"},
+		{"cloud metadata, IPv6", "as above", at("https://[fe80::a9fe:a9fe]:443"), "cluster.server"},
+		{"no address", "it is whoever listens on the hub", at("https://0.0.0.0:6443"), "cluster.server"},
+		{"everybody", "nobody has it", at("https://224.0.0.1:6443"), "cluster.server"},
+		{"a query", "it would go to a proxy's log", at("https://eu-1.example.com?token=" + secretToken), "cluster.server"},
+		{"a fragment", "it means nothing to a server", at("https://eu-1.example.com#x"), "cluster.server"},
+		{"a port that is none", "it cannot be dialled", at("https://eu-1.example.com:70000"), "cluster.server"},
+		{"no URL", "as above", at("https://eu-1 .example.com"), "cluster.server"},
+		{"a file", "the hub reads no files", at("file:///etc/passwd"), "cluster.server"},
+		{"a socket", "as above", at("unix:///var/run/docker.sock"), "cluster.server"},
 		{"empty", "nothing to connect with", " \n", "kubeconfig"},
 		{"not YAML", "the decoder's error could quote the input", "token: " + secretToken + "\n\t- {", "kubeconfig"},
 		{"wrong type", "the decoder's error could quote the input", "clusters: " + secretToken, "kubeconfig"},
@@ -151,4 +175,37 @@ func TestSecretsLoseTheirAnnotations(t *testing.T) {
 	if err != nil || out.(client.Object).GetAnnotations() != nil {
 		t.Errorf("%v, %v", out, err)
 	}
+}
+
+// FuzzParseKubeconfig: whatever is in it, what comes out of it is a verified https
+// connection with a credential of its own, or an error that quotes nothing.
+func FuzzParseKubeconfig(f *testing.F) {
+	cert, key := pair(f)
+	cluster := "server: https://eu-1.example.com:6443\ncertificate-authority-data: " + b64(cert)
+	f.Add([]byte(kubeconfig(cluster, "token: "+secretToken)))
+	f.Add([]byte(kubeconfig(cluster, "client-certificate-data: "+b64(cert)+"\nclient-key-data: "+b64(key))))
+	f.Add([]byte(kubeconfig(cluster+"\nproxy-url: socks5://x", "exec: {command: sh, apiVersion: v1}")))
+	f.Add([]byte(kubeconfig(cluster+"\ninsecure-skip-tls-verify: true", "tokenFile: /var/run/secrets/token\nas: admin")))
+	f.Add([]byte(`{"clusters":[{"name":"c","cluster":null}],"users":null,"contexts":[{}],"current-context":""}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		c, err := ParseKubeconfig(data)
+		if err != nil {
+			var refused *RefusedError
+			if !errors.As(err, &refused) || refused.Field == "" || refused.Remedy == "" || strings.Contains(err.Error(), secretToken) {
+				t.Fatalf("an error that does not help: %v", err)
+			}
+			return
+		}
+		server, err := url.Parse(c.Host)
+		switch {
+		case err != nil || server.Scheme != "https" || server.Host == "" || server.User != nil:
+			t.Fatalf("the server is %q", c.Host)
+		case c.Insecure || len(c.CAData) == 0 || c.CAFile != "" || c.CertFile != "" || c.KeyFile != "" || c.BearerTokenFile != "":
+			t.Fatalf("it reads files, or verifies nothing: %v", c)
+		case c.ExecProvider != nil || c.AuthProvider != nil || c.Impersonate.UserName != "" || c.Proxy != nil || c.Username != "" || c.Dial != nil:
+			t.Fatalf("it goes elsewhere, or as somebody else: %v", c)
+		case c.BearerToken == "" && len(c.CertData) == 0:
+			t.Fatal("it has no credential")
+		}
+	})
 }

@@ -55,9 +55,15 @@ func encode(t *rapid.T, value any) []byte {
 	return data
 }
 
+// failer is what tests, properties and fuzzing have in common.
+type failer interface {
+	Fatal(args ...any)
+	Fatalf(format string, args ...any)
+}
+
 // checkApp: whatever was asked for, what comes out is the app's, or an Error
 // that names a field.
-func checkApp(t *rapid.T, in Input) {
+func checkApp(t failer, in Input) {
 	manifests, err := Manifests(in)
 	if err != nil {
 		var e *Error
@@ -150,5 +156,28 @@ func TestNoManifestTakesAnIdentity(t *testing.T) {
 		}
 		in.Template.Manifests = []runtime.RawExtension{{Raw: encode(t, object)}}
 		checkApp(t, in)
+	})
+}
+
+// FuzzPatches puts any operations on any of the app's objects, and any JSON into its pods.
+func FuzzPatches(f *testing.F) {
+	rich, plain := input(f, "rich"), input(f, "plain")
+	rich.Template.Autoscaling = nil
+	f.Add("Deployment", []byte(`[{"op":"replace","path":"/spec/template/spec/containers/0/image","value":"x"}]`), []byte(`{"spec":{"hostNetwork":false}}`))
+	f.Add("Service", []byte(`[{"op":"move","path":"/metadata/labels/a","from":"/metadata/labels/example.com~1app"}]`), []byte(`{"spec":{"containers":[{"name":"web","$patch":"delete"}]}}`))
+	f.Add("Queue", []byte(`[{"op":"copy","path":"/metadata/namespace","from":"/metadata/name"},{"op":"test","path":"","value":{}}]`), []byte(`{"metadata":{"labels":{"example.com/app":null}}}`))
+	f.Add("ConfigMap", []byte(`[{"op":"add","path":"/data/-1","value":[[[]]]}]`), []byte(`null`))
+	f.Fuzz(func(t *testing.T, kind string, operations, template []byte) {
+		in := rich
+		patch := v1.Patch{Target: v1.PatchTarget{Kind: kind}}
+		if json.Unmarshal(operations, &patch.Patch) == nil && len(patch.Patch) <= 32 {
+			in.Template.Overrides = []v1.Override{{Patches: []v1.Patch{patch}}}
+			checkApp(t, in)
+		}
+		if json.Valid(template) {
+			pods := plain
+			pods.Template.PodTemplate = &runtime.RawExtension{Raw: template}
+			checkApp(t, pods)
+		}
 	})
 }
