@@ -24,6 +24,21 @@ const (
 	ConditionStalled = "Stalled"
 )
 
+// Condition types of a MemberCluster, beside Ready.
+const (
+	// ConditionAccepted is True when apps may be placed on the member.
+	ConditionAccepted = "Accepted"
+	// ConditionJoined is True when the hub has a credential for the member (Push), or
+	// its agent one for the hub (Pull).
+	ConditionJoined = "Joined"
+)
+
+// MemberConditions is the complete set of condition types of a MemberCluster, in the
+// order in which they come about.
+func MemberConditions() []string {
+	return []string{ConditionAccepted, ConditionJoined, ConditionReady}
+}
+
 // AppConditions is the complete set of condition types of a MyApp, in the
 // order in which they are shown.
 func AppConditions() []string {
@@ -62,6 +77,12 @@ const (
 	ReasonDeleting = "Deleting"
 	// ReasonNotChosen: the app is leaving the member because the placement no longer chooses it.
 	ReasonNotChosen = "NoLongerChosen"
+	// ReasonNamespaceNotAllowed: spec.allowedNamespaces of the MemberCluster does not
+	// choose the namespace of the app.
+	ReasonNamespaceNotAllowed = "NamespaceNotAllowed"
+	// ReasonMemberLeaving: the app is leaving the member because spec.leave of its
+	// MemberCluster says so.
+	ReasonMemberLeaving = "MemberLeaving"
 	// ReasonMemberUnknown: a member does not answer.
 	ReasonMemberUnknown = "MemberUnknown"
 	// ReasonMemberGone: the MemberCluster of a row does not exist.
@@ -82,6 +103,9 @@ const (
 	ReasonNamespaceMissing = "NamespaceMissing"
 	// ReasonRejected: the member's API server refuses the object as invalid.
 	ReasonRejected = "Rejected"
+	// ReasonPermissionMissing: the hub's or the agent's account on the member lacks rights
+	// that the app's objects need.
+	ReasonPermissionMissing = "PermissionMissing"
 	// ReasonForbidden: the member does not permit the request.
 	ReasonForbidden = "Forbidden"
 	// ReasonApplyError: a request to the member failed and is tried again.
@@ -131,8 +155,15 @@ const (
 	ReasonNoStall = "NotStalled"
 )
 
-// Reasons of a MemberCluster's Ready condition.
+// Reasons of a MemberCluster's conditions.
 const (
+	// ReasonAccepted: spec.accepted is true.
+	ReasonAccepted = "Accepted"
+	// ReasonNotAccepted: spec.accepted is false: nothing is placed on the member, and
+	// nothing is written to it.
+	ReasonNotAccepted = "NotAccepted"
+	// ReasonJoined: there is a credential.
+	ReasonJoined = "Joined"
 	// ReasonConnected: the member answers.
 	ReasonConnected = "Connected"
 	// ReasonUnreachable: the member's API server does not answer the hub.
@@ -155,7 +186,7 @@ const (
 // somebody changes something: no retry mends it.
 func NeedsPerson(reason string) bool {
 	switch reason {
-	case ReasonNotOwned, ReasonNameConflict, ReasonNamespaceMissing, ReasonRejected, ReasonForbidden,
+	case ReasonNotOwned, ReasonNameConflict, ReasonNamespaceMissing, ReasonRejected, ReasonForbidden, ReasonPermissionMissing,
 		ReasonContested, ReasonConflict, ReasonNotPermitted, ReasonKindMissing,
 		ReasonSecretMissing, ReasonRenderError, ReasonHubReplaced:
 		return true

@@ -69,15 +69,49 @@ const (
 	MailboxPrefix = "member-"
 	// AgentServiceAccount is the ServiceAccount of a member's agent in its mailbox.
 	AgentServiceAccount = "agent"
+	// JoinServiceAccount is the account in a mailbox that a cluster joins with.
+	JoinServiceAccount = "join"
+	// JoinSecret is the Secret in a mailbox that a join token is bound to. Deleting it
+	// is the end of the token.
+	JoinSecret = "join"
+	// CredentialSecret is the Secret in a mailbox that the agent's tokens are bound to.
+	// Whoever made it has the mailbox; deleting it is the end of all of them.
+	CredentialSecret = "credential"
+	// AnnotationJoinToken on the namespace of a mailbox is the ID of the join token that
+	// counts. Without it none does.
+	AnnotationJoinToken = "example.com/join-token-id"
+	// AnnotationAudiences on the namespace of a mailbox are the audiences that the
+	// agent's tokens may be for, with commas between them.
+	AnnotationAudiences = "example.com/token-audiences"
+	// AgentBaseClusterRole is the ClusterRole on the hub that every agent has in its
+	// mailbox, accepted or not.
+	AgentBaseClusterRole = "myapp-hub-agent-base"
+	// AgentBaseBinding is the name of its RoleBinding.
+	AgentBaseBinding = "agent-base"
+	// HubConfigMap in the hub's namespace says how agents reach the hub; in a mailbox
+	// it is a copy for the agent.
+	HubConfigMap = "hub-endpoint"
+	// HubServer and HubCA are its keys: the URL of the hub's API server, and the
+	// certificates of the authorities that it is verified with, in PEM form.
+	HubServer = "server"
+	// HubCA is described at HubServer.
+	HubCA = "ca.crt"
 	// AgentLease is the Lease in the mailbox that the agent renews.
 	AgentLease = "agent"
 	// HeartbeatInterval is the time between two renewals of the Lease by default.
 	HeartbeatInterval = 40 * time.Second
+	// AgentTokenLife is the life of an agent's token. The hub's admission policies admit
+	// no longer one.
+	AgentTokenLife = time.Hour
 	// LongestHeartbeat is how long a renewal holds at the most, whatever the Lease
 	// says.
 	LongestHeartbeat = 2 * time.Minute
-	// AgentClusterRole is the ClusterRole on the hub that is bound in each mailbox.
+	// AgentClusterRole is the ClusterRole on the hub that is bound in the mailbox of each
+	// member that is accepted.
 	AgentClusterRole = "myapp-hub-agent"
+	// JoinClusterRole is the ClusterRole on the hub that is bound to JoinServiceAccount
+	// in each mailbox.
+	JoinClusterRole = "myapp-hub-join"
 	// HubMailboxRole is the ClusterRole that the hub binds to itself in each
 	// mailbox, to write Secrets there.
 	HubMailboxRole = "myapp-hub-mailbox"

@@ -14,6 +14,7 @@ import (
 // +kubebuilder:resource:path=memberclusters,singular=membercluster,shortName=mc,scope=Cluster
 // +kubebuilder:subresource:status
 // +kubebuilder:printcolumn:name="Mode",type=string,JSONPath=`.spec.mode`
+// +kubebuilder:printcolumn:name="Accepted",type=string,JSONPath=`.status.conditions[?(@.type=="Accepted")].status`
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 // +kubebuilder:printcolumn:name="Namespace",type=string,priority=1,JSONPath=`.spec.namespace`
@@ -44,6 +45,30 @@ type MemberClusterSpec struct {
 	// +required
 	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="mode cannot be changed: delete the MemberCluster (apps keep running on the cluster) and create it again with the other mode"
 	Mode Mode `json:"mode"`
+	// Accepted says that apps may be placed on the cluster. While it is false the hub
+	// chooses the cluster for no app and writes nothing to it, also not what was decided
+	// before; what runs there runs on. kubectl myapp token create makes a MemberCluster
+	// that waits to be accepted, because a join token can fall into other hands than
+	// those it was made for. To change it from false to true takes the verb accept on
+	// memberclusters beside the right to edit them.
+	// Default: true. Example: false
+	// +optional
+	// +default=true
+	Accepted *bool `json:"accepted,omitempty"`
+	// AllowedNamespaces chooses the namespaces of the hub whose apps may be placed on the
+	// cluster, by the labels of the namespaces. An app that is there leaves it when its
+	// namespace is not among them any more. Whoever may change the labels of a namespace
+	// decides with this; kubernetes.io/metadata.name is its name and cannot be changed.
+	// Default: all. Example: {matchLabels: {team: payments}}
+	// +optional
+	AllowedNamespaces *ClusterSelector `json:"allowedNamespaces,omitempty"`
+	// Leave has all apps leave the cluster, and lets none come to it: with Remove they
+	// are removed from it, with Orphan they stay there and belong to nobody, and with
+	// Forget the hub forgets what it has put there, without a word to a cluster that is
+	// gone for good. kubectl myapp leave sets it, waits, and removes the MemberCluster.
+	// Default: none. Example: Remove
+	// +optional
+	Leave LeavePolicy `json:"leave,omitempty"`
 	// KubeconfigSecretRef names the Secret in the hub's namespace with the
 	// kubeconfig of a Push member. The kubeconfig must carry its certificates
 	// and keys inline and use https with a verified certificate; exec,
@@ -73,6 +98,31 @@ type MemberClusterSpec struct {
 	// +kubebuilder:validation:MaxProperties=64
 	// +kubebuilder:validation:XValidation:rule="self.all(k, !format.qualifiedName().validate(k).hasValue())",message="a key is not a property's name: use at most 63 letters, digits, '-', '_' and '.', with an optional DNS prefix and '/'"
 	Properties map[string]PropertyValue `json:"properties,omitempty"`
+}
+
+// IsAccepted is true unless spec.accepted is false.
+func (m *MemberCluster) IsAccepted() bool { return m.Spec.Accepted == nil || *m.Spec.Accepted }
+
+// LeavePolicy is what becomes of the apps of a cluster that leaves.
+//
+// +kubebuilder:validation:Enum=Remove;Orphan;Forget
+type LeavePolicy string
+
+const (
+	// LeaveRemove: apps are removed from the cluster.
+	LeaveRemove LeavePolicy = "Remove"
+	// LeaveOrphan: apps stay on the cluster and belong to nobody.
+	LeaveOrphan LeavePolicy = "Orphan"
+	// LeaveForget: the cluster is not asked, and whatever is there stays there.
+	LeaveForget LeavePolicy = "Forget"
+)
+
+// RemovalPolicy is what a removal from the member means for the objects of an app.
+func (m *MemberCluster) RemovalPolicy(app *MyApp) DeletionPolicy {
+	if m != nil && m.Spec.Leave == LeaveOrphan {
+		return DeletionOrphan
+	}
+	return app.Spec.DeletionPolicy
 }
 
 // PropertyValue is the value of a property of a cluster.
@@ -118,8 +168,9 @@ type MemberClusterStatus struct {
 	// LastHeardTime is when the cluster was last heard of; set while Ready is not True.
 	// +optional
 	LastHeardTime *metav1.Time `json:"lastHeardTime,omitempty"`
-	// Conditions has Ready: True when the cluster answers, Unknown when it has
-	// fallen silent, False when the hub cannot use it as it is described.
+	// Conditions are Accepted: spec.accepted lets apps be placed; Joined: the hub or
+	// the agent has a credential; and Ready: True when the cluster answers, Unknown when
+	// it has fallen silent, False when the hub cannot use it as it is described.
 	// +optional
 	// +listType=map
 	// +listMapKey=type

@@ -10,8 +10,8 @@ type Placement struct {
 	ClusterSelector *ClusterSelector `json:"clusterSelector,omitempty"`
 }
 
-// ClusterSelector chooses members by their labels, as a LabelSelector does.
-// All requirements must hold; an empty selector chooses every member.
+// ClusterSelector chooses members by their labels, or namespaces of the hub, as a
+// LabelSelector does. All requirements must hold; an empty selector chooses every one.
 type ClusterSelector struct {
 	// MatchLabels are labels that a member must have with exactly these values.
 	// Default: none. Example: {env: prod}

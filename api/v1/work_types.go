@@ -140,6 +140,13 @@ type WorkStatus struct {
 	// Sequence counts the reports about this Work.
 	// +optional
 	Sequence int64 `json:"sequence,omitempty"`
+	// AppUID is the UID of the MyApp that this report is about: that of spec.app.
+	// +optional
+	// +kubebuilder:validation:MaxLength=128
+	AppUID string `json:"appUID,omitempty"`
+	// HubEpoch is the epoch of the order that this report answers: spec.hubEpoch.
+	// +optional
+	HubEpoch int64 `json:"hubEpoch,omitempty"`
 	// ObservedTime is when the report was made, by the agent's clock.
 	// +optional
 	ObservedTime metav1.Time `json:"observedTime,omitempty,omitzero"`

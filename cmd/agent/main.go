@@ -3,10 +3,12 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -14,6 +16,7 @@ import (
 
 	v1 "github.com/example/myapp-hub/api/v1"
 	"github.com/example/myapp-hub/pkg/agent"
+	"github.com/example/myapp-hub/pkg/agent/identity"
 	"github.com/example/myapp-hub/pkg/logging"
 )
 
@@ -38,7 +41,7 @@ func main() {
 
 func command() *cobra.Command {
 	var o agent.Options
-	var hubKubeconfig, kubeconfig, logFormat string
+	var kubeconfig, secret, logFormat string
 	var verbosity int
 	cmd := &cobra.Command{
 		Use:           "agent",
@@ -52,23 +55,24 @@ func command() *cobra.Command {
 				return err
 			}
 			o.Log = log
-			if hubKubeconfig == "" {
-				return fmt.Errorf("the hub's kubeconfig is not set: use --hub-kubeconfig")
-			}
-			if o.Hub, err = clientcmd.BuildConfigFromFlags("", hubKubeconfig); err != nil {
-				return fmt.Errorf("reading the hub's kubeconfig (--hub-kubeconfig): %w", err)
+			var named bool
+			if o.Secret.Namespace, o.Secret.Name, named = strings.Cut(secret, "/"); !named {
+				return fmt.Errorf("--secret %q is not NAMESPACE/NAME", secret)
 			}
 			if o.Local, err = clientcmd.BuildConfigFromFlags("", kubeconfig); err != nil {
 				return fmt.Errorf("reading the own cluster's kubeconfig (--kubeconfig): %w", err)
 			}
-			return agent.Run(cmd.Context(), o)
+			err = agent.Run(cmd.Context(), o)
+			if errors.Is(err, identity.ErrMoved) {
+				log.Info("Ending, to be started again: " + err.Error())
+				return nil
+			}
+			return err
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&o.Member, "member", "", "name of this cluster's MemberCluster on the hub")
-	f.StringVar(&o.Namespace, "namespace", "", "spec.namespace of the MemberCluster, if it has one: the only namespace that the agent uses")
+	f.StringVar(&secret, "secret", "myapp-hub-system/myapp-agent", "NAMESPACE/NAME of the Secret on the own cluster that kubectl myapp join has made")
 	f.DurationVar(&o.HeartbeatInterval, "heartbeat-interval", v1.HeartbeatInterval, "time between two signs of life; the hub takes the member for silent after two of them and 5 s")
-	f.StringVar(&hubKubeconfig, "hub-kubeconfig", "", "kubeconfig of the agent's ServiceAccount on the hub")
 	f.StringVar(&kubeconfig, "kubeconfig", "", "kubeconfig of the agent's own cluster; default: the Pod's own credential")
 	f.StringVar(&o.MetricsBindAddress, "metrics-bind-address", ":8443", "address of /metrics (TLS, authenticated); 0 switches it off")
 	f.StringVar(&o.MetricsCertDir, "metrics-cert-dir", "", "directory with tls.crt and tls.key for /metrics; default: a self-signed certificate")

@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"fmt"
+	"net"
 	"net/http"
 	"time"
 
@@ -12,9 +13,12 @@ import (
 	authorizationv1 "k8s.io/api/authorization/v1"
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/rest"
@@ -30,22 +34,24 @@ import (
 	v1 "github.com/example/myapp-hub/api/v1"
 	"github.com/example/myapp-hub/pkg/agent/apply"
 	"github.com/example/myapp-hub/pkg/agent/heartbeat"
+	"github.com/example/myapp-hub/pkg/agent/identity"
 	"github.com/example/myapp-hub/pkg/agent/mailbox"
 	"github.com/example/myapp-hub/pkg/pprof"
 )
 
-const shutdownTimeout = 10 * time.Second
+const (
+	shutdownTimeout = 10 * time.Second
+	// acceptancePoll is how often an agent asks whether it is accepted.
+	acceptancePoll = 5 * time.Second
+)
 
 // Options are the settings of an agent.
 type Options struct {
-	// Member is the name of the MemberCluster on the hub. Required. Example: us-1
-	Member string
-	// Namespace is where all objects are if the member is a namespace of a cluster
-	// that others use too, as the MemberCluster's spec.namespace says. Default: none,
-	// the whole cluster. Example: team-a
-	Namespace string
-	// Hub reaches the hub, Local the agent's own cluster. Required.
-	Hub, Local *rest.Config
+	// Local reaches the agent's own cluster. Required.
+	Local *rest.Config
+	// Secret is where the agent keeps what it knows of its hub on its own cluster, as
+	// kubectl myapp join has written it. Required. Example: myapp-hub-system/myapp-agent
+	Secret types.NamespacedName
 	// MetricsBindAddress serves /metrics over TLS to clients that the own
 	// cluster lets get the non-resource URL /metrics. "0" switches it off.
 	MetricsBindAddress string
@@ -66,11 +72,9 @@ type Options struct {
 	Log logr.Logger
 }
 
-// Run runs the agent until ctx ends.
+// Run runs the agent until ctx ends. It ends with identity.ErrMoved when it has to be
+// started again, because its hub is reached in another way from now on.
 func Run(ctx context.Context, o Options) error {
-	if o.Member == "" {
-		return fmt.Errorf("the member's name is not set: use --member")
-	}
 	if o.HeartbeatInterval == 0 {
 		o.HeartbeatInterval = v1.HeartbeatInterval
 	}
@@ -84,30 +88,115 @@ func Run(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
-	hub, local := rest.CopyConfig(o.Hub), rest.CopyConfig(o.Local)
-	hub.QPS, local.QPS = -1, -1 // API priority and fairness does the rest.
-
+	local := rest.CopyConfig(o.Local)
+	local.QPS = -1 // API priority and fairness does the rest.
+	who, err := identify(ctx, o, local, scheme)
+	if err != nil {
+		return err
+	}
 	own, err := cluster.New(local, func(c *cluster.Options) {
 		c.Scheme = scheme
-		c.Cache = apply.CacheOptions("", o.Member, o.Namespace)
+		c.Cache = apply.CacheOptions("", who.Member, who.Namespace)
 		c.MapperProvider = apply.NewMapper
 	})
 	if err != nil {
 		return fmt.Errorf("reaching the own cluster: %w", err)
 	}
-	mgr, err := manager.New(hub, managerOptions(o, scheme, own))
+	// Renewed whatever else happens: an agent that waits has to stay known, too.
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go who.tokens.Start(ctx)
+	if err := awaitAcceptance(ctx, o, who, own, scheme); err != nil {
+		return err
+	}
+	mgr, err := manager.New(who.tokens.Config(), managerOptions(o, who.Member, scheme, own))
 	if err != nil {
 		return fmt.Errorf("making the manager: %w", err)
 	}
-	if err := setup(mgr, own, o); err != nil {
+	if err := setup(mgr, own, o, who); err != nil {
 		return err
 	}
-	o.Log.Info("Starting the agent", "member", o.Member, "namespace", o.Namespace)
+	o.Log.Info("Starting the agent", "member", who.Member, "namespace", who.Namespace, "hub", who.Server)
 	return mgr.Start(ctx)
 }
 
-// setup adds what an agent does: carry out its mailbox, and say that it lives.
-func setup(mgr manager.Manager, own cluster.Cluster, o Options) error {
+// self is who the agent is to the hub.
+type self struct {
+	identity.Credential
+	tokens *identity.Tokens
+	store  identity.Store
+}
+
+// identify finds out who the agent is, and joins the hub if that is to be done.
+func identify(ctx context.Context, o Options, local *rest.Config, scheme *runtime.Scheme) (self, error) {
+	direct, err := client.New(local, client.Options{Scheme: scheme, Mapper: hubMapper()})
+	if err != nil {
+		return self{}, fmt.Errorf("making a client for the own cluster: %w", err)
+	}
+	store := identity.Store{Client: direct, Key: o.Secret}
+	credential, tokens, err := identity.Begin(ctx, store, o.Log.WithName("identity"))
+	return self{Credential: credential, tokens: tokens, store: store}, err
+}
+
+// awaitAcceptance returns when the agent may read its mailbox, which it may not before
+// its member is accepted. Meanwhile it says that it lives, so that whoever accepts can
+// see it.
+func awaitAcceptance(ctx context.Context, o Options, who self, own cluster.Cluster, scheme *runtime.Scheme) error {
+	hub, err := client.New(who.tokens.Config(), client.Options{Scheme: scheme, Mapper: hubMapper()})
+	if err != nil {
+		return fmt.Errorf("making a client for the hub: %w", err)
+	}
+	beat, err := heartbeat.New(heartbeat.Options{
+		Hub: hub, Member: who.Member, Holder: string(who.tokens.Credential()), Local: own, Interval: o.HeartbeatInterval,
+		Unreported: func() bool { return false }, WentBack: func(context.Context, string) (bool, error) { return false, nil },
+	})
+	if err != nil {
+		return err
+	}
+	stop, err := serveHealth(ctx, o.HealthProbeBindAddress, beat)
+	if err != nil {
+		return err
+	}
+	defer stop()
+	for said := false; ; said = true {
+		err := hub.List(ctx, &v1.WorkList{}, client.InNamespace(v1.MailboxNamespace(who.Member)), client.Limit(1))
+		if !apierrors.IsForbidden(err) {
+			return nil // other errors are for those who work with the mailbox
+		}
+		if !said {
+			o.Log.Info("The hub has not accepted this member yet; waiting", "member", who.Member, "accept", "kubectl myapp accept "+who.Member)
+		}
+		if err := beat.Beat(ctx); err != nil {
+			o.Log.Error(err, "Heartbeat failed")
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(acceptancePoll):
+		}
+	}
+}
+
+// serveHealth answers probes while there is no manager that does.
+func serveHealth(ctx context.Context, address string, beat *heartbeat.Heartbeat) (stop func(), err error) {
+	if address == "" || address == "0" {
+		return func() {}, nil
+	}
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("listening for health probes on %s: %w", address, err)
+	}
+	mux := http.NewServeMux()
+	mux.Handle("/healthz", http.StripPrefix("/healthz", &healthz.Handler{}))
+	mux.Handle("/readyz", http.StripPrefix("/readyz", &healthz.Handler{Checks: map[string]healthz.Checker{"heartbeat": beat.Check}}))
+	server := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
+	go func() { _ = server.Serve(listener) }() // ends with Close
+	return func() { _ = server.Close() }, nil
+}
+
+// setup adds what an agent does: carry out its mailbox, say that it lives, and follow
+// its hub.
+func setup(mgr manager.Manager, own cluster.Cluster, o Options, who self) error {
 	if err := mgr.Add(own); err != nil {
 		return fmt.Errorf("adding the own cluster: %w", err)
 	}
@@ -124,18 +213,26 @@ func setup(mgr manager.Manager, own cluster.Cluster, o Options) error {
 	}
 	works := &mailbox.Reconciler{Hub: mgr.GetClient(), Live: mgr.GetAPIReader(), Clock: clock.RealClock{}}
 	err = mailbox.Setup(mgr, works, apply.Config{
-		Member: o.Member, Namespace: o.Namespace, Cache: own.GetCache(), Metadata: writer, Dynamic: whole, Mapper: own.GetRESTMapper(),
+		Member: who.Member, Namespace: who.Namespace, Cache: own.GetCache(), Metadata: writer, Dynamic: whole, Mapper: own.GetRESTMapper(),
 		Discover: func() (meta.RESTMapper, error) { return apply.NewMapper(own.GetConfig(), own.GetHTTPClient()) },
 	})
 	if err != nil {
 		return err
 	}
-	beat, err := heartbeat.New(mgr.GetClient(), o.Member, own, o.HeartbeatInterval, works.Unreported, works.WentBack, mgr.GetLogger().WithName("heartbeat"))
+	beat, err := heartbeat.New(heartbeat.Options{
+		Hub: mgr.GetClient(), Member: who.Member, Holder: string(who.tokens.Credential()), Local: own, Interval: o.HeartbeatInterval,
+		Unreported: works.Unreported, WentBack: works.WentBack, Log: mgr.GetLogger().WithName("heartbeat"),
+	})
 	if err != nil {
 		return err
 	}
-	if err := mgr.Add(beat); err != nil {
-		return fmt.Errorf("adding the heartbeat: %w", err)
+	endpoint := &identity.Endpoint{
+		Credential: who.Credential, Store: who.store, Tokens: who.tokens, Cache: mgr.GetCache(), Log: mgr.GetLogger().WithName("identity"),
+	}
+	for what, runnable := range map[string]manager.Runnable{"heartbeat": beat, "hub's address": endpoint} {
+		if err := mgr.Add(runnable); err != nil {
+			return fmt.Errorf("adding the %s: %w", what, err)
+		}
 	}
 	if err := mgr.AddHealthzCheck("ping", healthz.Ping); err != nil {
 		return fmt.Errorf("adding the health check: %w", err)
@@ -143,15 +240,16 @@ func setup(mgr manager.Manager, own cluster.Cluster, o Options) error {
 	return mgr.AddReadyzCheck("heartbeat", beat.Check)
 }
 
-func managerOptions(o Options, scheme *runtime.Scheme, own cluster.Cluster) manager.Options {
+func managerOptions(o Options, member string, scheme *runtime.Scheme, own cluster.Cluster) manager.Options {
 	return manager.Options{
 		Scheme: scheme,
 		Logger: o.Log,
 		Cache: cache.Options{
-			DefaultNamespaces: map[string]cache.Config{v1.MailboxNamespace(o.Member): {}},
+			DefaultNamespaces: map[string]cache.Config{v1.MailboxNamespace(member): {}},
 			DefaultTransform:  cache.TransformStripManagedFields(),
 			ByObject: map[client.Object]cache.ByObject{
-				&corev1.Secret{}: {Label: labels.SelectorFromSet(labels.Set{v1.LabelManagedBy: v1.ManagedBy})},
+				&corev1.Secret{}:    {Label: labels.SelectorFromSet(labels.Set{v1.LabelManagedBy: v1.ManagedBy})},
+				&corev1.ConfigMap{}: {Field: fields.OneTermEqualSelector("metadata.name", v1.HubConfigMap)},
 			},
 			ReaderFailOnMissingInformer: true,
 		},
@@ -169,13 +267,15 @@ func managerOptions(o Options, scheme *runtime.Scheme, own cluster.Cluster) mana
 	}
 }
 
-// hubMapper knows the kinds that an agent uses on the hub, so that it needs no
-// discovery there.
+// hubMapper knows the kinds that an agent uses on the hub, and the one of its own
+// Secret, so that it needs no discovery for them.
 func hubMapper() meta.RESTMapper {
 	m := meta.NewDefaultRESTMapper(nil)
 	m.Add(v1.GroupVersion.WithKind("Work"), meta.RESTScopeNamespace)
 	m.Add(v1.GroupVersion.WithKind("WorkList"), meta.RESTScopeNamespace) // a cache of one namespace asks for that
 	m.Add(corev1.SchemeGroupVersion.WithKind("Secret"), meta.RESTScopeNamespace)
+	m.Add(corev1.SchemeGroupVersion.WithKind("ConfigMap"), meta.RESTScopeNamespace)
+	m.Add(corev1.SchemeGroupVersion.WithKind("ConfigMapList"), meta.RESTScopeNamespace)
 	m.Add(coordinationv1.SchemeGroupVersion.WithKind("Lease"), meta.RESTScopeNamespace)
 	return m
 }

@@ -6,6 +6,7 @@ import (
 	"github.com/spf13/cobra"
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -16,17 +17,20 @@ import (
 func Command() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:           "kubectl-myapp",
-		Short:         "Look at MyApps on a hub",
+		Short:         "Look at MyApps on a hub, and let clusters join it",
 		Annotations:   map[string]string{cobra.CommandDisplayNameAnnotation: "kubectl myapp"},
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
 	var hub hubFlags
 	f := cmd.PersistentFlags()
-	f.StringVar(&hub.kubeconfig, "kubeconfig", "", "kubeconfig of the hub; default: as kubectl")
+	f.StringVar(&hub.kubeconfig, "kubeconfig", "", "kubeconfig of the hub, or for join of the cluster that joins; default: as kubectl")
 	f.StringVar(&hub.context, "context", "", "context of the kubeconfig; default: the current one")
 	f.StringVarP(&hub.namespace, "namespace", "n", "", "namespace of the MyApp; default: that of the context")
-	cmd.AddCommand(renderCommand(&hub))
+	cmd.AddCommand(
+		renderCommand(&hub), tokenCommand(&hub), joinCommand(&hub), acceptCommand(&hub), revokeCommand(&hub),
+		leaveCommand(&hub), rightsCommand(&hub),
+	)
 	return cmd
 }
 
@@ -35,8 +39,8 @@ type hubFlags struct {
 	kubeconfig, context, namespace string
 }
 
-// connect gives a client for the hub and the namespace.
-func (h *hubFlags) connect() (client.Client, string, error) {
+// connect gives a client, the namespace, and what the client was made of.
+func (h *hubFlags) connect() (client.Client, string, *rest.Config, error) {
 	rules := clientcmd.NewDefaultClientConfigLoadingRules()
 	rules.ExplicitPath = h.kubeconfig
 	overrides := &clientcmd.ConfigOverrides{CurrentContext: h.context}
@@ -44,19 +48,19 @@ func (h *hubFlags) connect() (client.Client, string, error) {
 	loader := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, overrides)
 	config, err := loader.ClientConfig()
 	if err != nil {
-		return nil, "", fmt.Errorf("reading the hub's kubeconfig: %w", err)
+		return nil, "", nil, fmt.Errorf("reading the hub's kubeconfig: %w", err)
 	}
 	namespace, _, err := loader.Namespace()
 	if err != nil {
-		return nil, "", fmt.Errorf("reading the namespace: %w", err)
+		return nil, "", nil, fmt.Errorf("reading the namespace: %w", err)
 	}
 	scheme := runtime.NewScheme()
 	if err := clientgoscheme.AddToScheme(scheme); err != nil {
-		return nil, "", err
+		return nil, "", nil, err
 	}
 	if err := v1.AddToScheme(scheme); err != nil {
-		return nil, "", err
+		return nil, "", nil, err
 	}
 	c, err := client.New(config, client.Options{Scheme: scheme})
-	return c, namespace, err
+	return c, namespace, config, err
 }

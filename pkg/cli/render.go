@@ -44,7 +44,7 @@ func renderCommand(hub *hubFlags) *cobra.Command {
 			if (file == "") == (len(args) == 0) {
 				return fmt.Errorf("name a MyApp or a file (-f), one of them")
 			}
-			c, namespace, err := hub.connect()
+			c, namespace, _, err := hub.connect()
 			if err != nil {
 				return err
 			}

@@ -239,7 +239,7 @@ func ByProduct(events []fleet.AuditEvent) []fleet.AuditEvent {
 // leases are left out.
 func Writes(events []fleet.AuditEvent) []fleet.AuditEvent {
 	return slices.DeleteFunc(ByProduct(events), func(e fleet.AuditEvent) bool {
-		return !e.Write() || e.Resource == "leases" || e.Resource == "tokenreviews" || e.Resource == "subjectaccessreviews" || e.Resource == "selfsubjectreviews"
+		return !e.Write() || e.Resource == "leases" || e.Resource == "tokenreviews" || e.Resource == "subjectaccessreviews" || e.Resource == "selfsubjectreviews" || e.Resource == "selfsubjectrulesreviews"
 	})
 }
 

@@ -3,8 +3,6 @@ package integration
 import (
 	"context"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -260,7 +258,7 @@ func TestLostMailboxDeletesNothing(t *testing.T) {
 			return
 		}
 		repaired = true
-		if err := newAgentCredential(context.Background(), f, "pull-2"); err != nil {
+		if err := f.Rejoin(context.Background(), "pull-2"); err != nil {
 			t.Error(err)
 		}
 	}
@@ -272,27 +270,6 @@ func TestLostMailboxDeletesNothing(t *testing.T) {
 	repair()
 	p.returns(t)
 	p.remove(t)
-}
-
-// newAgentCredential is what a person does who has lost a mailbox.
-func newAgentCredential(ctx context.Context, f *fleet.Fleet, member string) error {
-	hub := f.Cluster(fleet.HubName)
-	token, err := hub.Token(ctx, v1.MailboxNamespace(member), v1.AgentServiceAccount, 24*time.Hour)
-	if err != nil {
-		return err
-	}
-	config, err := hub.KubeconfigFor(token, true)
-	if err != nil {
-		return err
-	}
-	if err := os.WriteFile(agentHubKubeconfig(f, member), config, 0o600); err != nil {
-		return err
-	}
-	return f.Agent(member).Restart(ctx)
-}
-
-func agentHubKubeconfig(f *fleet.Fleet, member string) string {
-	return filepath.Join(f.Dir(), member+".agent-hub.kubeconfig")
 }
 
 func workOf(t *testing.T, f *fleet.Fleet, app types.NamespacedName, member string) *v1.Work {

@@ -16,6 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v1 "github.com/example/myapp-hub/api/v1"
+	"github.com/example/myapp-hub/test/attack"
 	"github.com/example/myapp-hub/test/expect"
 	"github.com/example/myapp-hub/test/fleet/fleet"
 )
@@ -123,7 +124,7 @@ func TestCredentialIsReplacedUnderLoad(t *testing.T) {
 	rotate()
 	fleet.Eventually(t, soon, "the old credentials to be refused", func(context.Context) error {
 		for i, config := range old {
-			if status, _ := get("/version").do(t, config); status != http.StatusUnauthorized {
+			if status, _ := attack.Get("/version").Do(t, config); status != http.StatusUnauthorized {
 				return fmt.Errorf("the answer to credential %d is %d", i, status)
 			}
 		}

@@ -20,7 +20,8 @@ import (
 
 const (
 	networkPolicy = `{"apiVersion":"networking.k8s.io/v1","kind":"NetworkPolicy","metadata":{"name":"web"},"spec":{"podSelector":{},"policyTypes":["Ingress"]}}`
-	priorityClass = `{"apiVersion":"scheduling.k8s.io/v1","kind":"PriorityClass","metadata":{"name":"engine"},"value":1}`
+	// deviceClass is of the whole cluster, which only the member knows.
+	deviceClass = `{"apiVersion":"resource.k8s.io/v1","kind":"DeviceClass","metadata":{"name":"engine"},"spec":{}}`
 )
 
 // inventory are the kinds that the cluster has on record.
@@ -93,7 +94,7 @@ func TestKindsThatAreRefused(t *testing.T) {
 	const group = "later.example.com"
 	for _, tt := range []struct{ object, reason, kind string }{
 		{widget(group, `{"size":1}`), v1.ReasonKindMissing, "Widget"},
-		{priorityClass, v1.ReasonNotPermitted, "PriorityClass"},
+		{deviceClass, v1.ReasonNotPermitted, "DeviceClass"},
 	} {
 		mark := e.c.AuditMark()
 		refused, _ := e.pass(e.render(withManifests(tt.object))).Trouble()

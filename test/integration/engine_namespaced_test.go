@@ -11,7 +11,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -158,10 +157,9 @@ func TestNamespacedMemberRefusesWhatIsElsewhere(t *testing.T) {
 		t.Errorf("rendered for the whole cluster: %+v; want %s", change, v1.ReasonNotPermitted)
 	}
 	says(t, change.Message, e.home)
-	role := runtime.RawExtension{Raw: []byte(`{"apiVersion":"rbac.authorization.k8s.io/v1","kind":"ClusterRole","metadata":{"name":"all"}}`)}
-	change, ok = e.pass(e.render(func(in *render.Input) { in.Template.Manifests = []runtime.RawExtension{role} })).Trouble()
+	change, ok = e.pass(e.render(withManifests(deviceClass))).Trouble()
 	if !ok || change.Reason != v1.ReasonNotPermitted {
-		t.Errorf("a ClusterRole: %+v; want %s", change, v1.ReasonNotPermitted)
+		t.Errorf("a DeviceClass: %+v; want %s", change, v1.ReasonNotPermitted)
 	}
 }
 

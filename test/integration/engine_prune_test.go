@@ -59,10 +59,9 @@ func TestNothingIsPrunedAfterAnError(t *testing.T) {
 // What may not be deleted stays in the ChangeSet as long as it is there.
 func TestForbiddenPruningIsSaidEachTime(t *testing.T) {
 	e := newEngineTest(t)
-	e.namespace()
+	e.settle(e.render()) // with all rights, or it would not have begun
 	e.mayNotDelete()
 	e.restart()
-	e.settle(e.render())
 	few := e.render(withoutService)
 	for range 3 {
 		set := e.pass(few)
@@ -85,11 +84,19 @@ func TestForbiddenPruningIsSaidEachTime(t *testing.T) {
 // mayNotDelete makes the engine somebody who may do all that it needs but delete.
 func (e *engineTest) mayNotDelete() {
 	e.t.Helper()
+	e.mayOnly(rbacv1.PolicyRule{
+		APIGroups: []string{"", "apps"}, Resources: []string{"services", "deployments", "namespaces", "configmaps"},
+		Verbs: []string{"get", "list", "watch", "create", "patch"},
+	})
+}
+
+// mayOnly makes the engine somebody with these rights and no others, and returns their
+// role.
+func (e *engineTest) mayOnly(rules ...rbacv1.PolicyRule) *rbacv1.ClusterRole {
+	e.t.Helper()
 	name, ns := e.owner.Namespace, e.owner.Namespace
 	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "engine"}}
-	role := &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: name}, Rules: []rbacv1.PolicyRule{
-		{APIGroups: []string{"", "apps"}, Resources: []string{"services", "deployments", "namespaces", "configmaps"}, Verbs: []string{"get", "list", "watch", "create", "patch"}},
-	}}
+	role := &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: name}, Rules: rules}
 	binding := &rbacv1.ClusterRoleBinding{
 		ObjectMeta: metav1.ObjectMeta{Name: name},
 		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: name},
@@ -110,6 +117,7 @@ func (e *engineTest) mayNotDelete() {
 		e.t.Fatal(err)
 	}
 	e.admin = e.c.ConfigFor(token, false)
+	return role
 }
 
 // A removal that waits says for what, and since when.

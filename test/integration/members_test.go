@@ -264,7 +264,7 @@ func TestMailboxIsMadeAndKept(t *testing.T) {
 		return nil
 	})
 	mustKubectl(t, f.Cluster(fleet.HubName), "", "label", "membercluster", name, "looked-at=again")
-	memberIs(t, f, name, metav1.ConditionUnknown, v1.ReasonAwaitingAgent, "install it on the cluster", mailbox)
+	memberIs(t, f, name, metav1.ConditionUnknown, v1.ReasonAwaitingAgent, "kubectl myapp token create "+name)
 
 	binding := &rbacv1.RoleBinding{}
 	fleet.Eventually(t, soon, "the agent's RoleBinding", func(ctx context.Context) error {

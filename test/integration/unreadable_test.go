@@ -31,7 +31,7 @@ func TestForbiddenKindHarmsNoOtherApp(t *testing.T) {
 	expect.Ready(t, f, soon, other, members...)
 	expect.That(t, f, soon, greedy, "is told what it may not have", func(a *v1.MyApp) error {
 		for _, m := range members {
-			if row := expect.Row(a, m); row == nil || row.State != v1.PlacementFailed || row.Reason != v1.ReasonForbidden {
+			if row := expect.Row(a, m); row == nil || row.State != v1.PlacementFailed || row.Reason != v1.ReasonPermissionMissing {
 				return fmt.Errorf("%s: %+v", m, row)
 			}
 		}

@@ -88,6 +88,7 @@ type Engine struct {
 	held       func() (message string, held bool)
 	unanswered *Unanswered
 	memory     *memory
+	rights     rights
 	watches    watches
 }
 
@@ -138,6 +139,12 @@ func (e *Engine) Apply(ctx context.Context, owner Owner, manifests []manifest.Ma
 	if !ok {
 		set.Changes = []Change{change}
 		return set, nil
+	}
+	if change, ok, err := e.permitted(ctx, e.home(owner), manifests, observed); err != nil || !ok {
+		if err == nil {
+			set.Changes = []Change{change}
+		}
+		return set, err
 	}
 	e.memory.keep(owner.UID, manifests)
 	for _, m := range manifests {

@@ -267,7 +267,7 @@ func (e *Engine) prepare(ctx context.Context, home string, manifests []manifest.
 		if !watch.synced() {
 			change := refused(m, v1.ReasonUnreadable, "waiting for the first list of %s objects", m.GVK.Kind)
 			if watch.denied() {
-				change = refused(m, v1.ReasonForbidden, "%s may not be listed there: let the hub or agent get, list, watch, create, patch and delete %s on the member, as in deploy/rbac, or remove the object from spec.manifests", mapping.Resource.Resource, mapping.Resource.GroupResource())
+				change = refused(m, v1.ReasonPermissionMissing, "%s may not be listed there: grant the account on the member %s, or remove the object from the app", mapping.Resource.Resource, ruleFor(mapping.Resource.GroupResource(), needed()))
 			}
 			change.Retry = retryUnwatched
 			return change, false, nil

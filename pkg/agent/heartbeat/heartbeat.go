@@ -29,34 +29,40 @@ const (
 	retry = 5 * time.Second
 )
 
+// Options are what a heartbeat needs to know. All are required but Log.
+type Options struct {
+	// Hub writes the Lease in the mailbox of Member. Holder is written into it: the
+	// credential by which the hub knows the agent.
+	Hub            client.Client
+	Member, Holder string
+	// Local is the own cluster, which has to answer.
+	Local cluster.Cluster
+	// Interval is the time between two renewals.
+	Interval time.Duration
+	// Unreported is true while the hub lacks a report: what it knows would pass for
+	// fresh, so there is no renewal.
+	Unreported func() bool
+	// WentBack tells by the version of a renewal whether the hub has gone back in time.
+	WentBack func(ctx context.Context, version string) (bool, error)
+	Log      logr.Logger
+}
+
 // Heartbeat renews the Lease of an agent.
 type Heartbeat struct {
-	hub   client.Client
+	Options
 	key   client.ObjectKey
 	local discovery.DiscoveryInterface
-	log   logr.Logger
-	// unreported is true while the hub lacks a report.
-	unreported func() bool
-	// wentBack is true when a hub that gave a renewal that version has gone back in
-	// time since the renewal before.
-	wentBack func(ctx context.Context, version string) (bool, error)
-	interval time.Duration
 	// alive is true while heartbeats succeed.
 	alive atomic.Bool
 }
 
-// New makes the heartbeat of a member's agent. There is none while unreported
-// says that the hub lacks a report: what it knows would pass for fresh. wentBack
-// tells by the version of a renewal whether the hub has gone back in time.
-func New(hub client.Client, member string, local cluster.Cluster, interval time.Duration, unreported func() bool, wentBack func(context.Context, string) (bool, error), log logr.Logger) (*Heartbeat, error) {
-	d, err := discovery.NewDiscoveryClientForConfigAndClient(local.GetConfig(), local.GetHTTPClient())
+// New makes the heartbeat of a member's agent.
+func New(o Options) (*Heartbeat, error) {
+	d, err := discovery.NewDiscoveryClientForConfigAndClient(o.Local.GetConfig(), o.Local.GetHTTPClient())
 	if err != nil {
 		return nil, fmt.Errorf("making a discovery client for the own cluster: %w", err)
 	}
-	return &Heartbeat{
-		hub: hub, local: d, log: log, interval: interval, unreported: unreported, wentBack: wentBack,
-		key: client.ObjectKey{Namespace: v1.MailboxNamespace(member), Name: v1.AgentLease},
-	}, nil
+	return &Heartbeat{Options: o, local: d, key: client.ObjectKey{Namespace: v1.MailboxNamespace(o.Member), Name: v1.AgentLease}}, nil
 }
 
 // errWentBack says that the hub gives out versions that it has given out before.
@@ -71,18 +77,18 @@ func (h *Heartbeat) Start(ctx context.Context) error {
 			return nil
 		case <-time.After(next):
 		}
-		began := time.Now()
-		err := h.beat(ctx)
+		began, was := time.Now(), h.alive.Load()
+		err := h.Beat(ctx)
 		if errors.Is(err, errWentBack) {
 			return err
 		}
-		next = h.interval
+		next = h.Interval
 		if err != nil {
-			next = min(retry, h.interval)
+			next = min(retry, h.Interval)
 		}
 		next -= time.Since(began)
-		if was := h.alive.Swap(err == nil); err != nil && (was || h.log.V(1).Enabled()) && ctx.Err() == nil {
-			h.log.Error(err, "Heartbeat failed; trying again", "every", retry.String())
+		if err != nil && (was || h.Log.V(1).Enabled()) && ctx.Err() == nil {
+			h.Log.Error(err, "Heartbeat failed; trying again", "every", retry.String())
 		}
 	}
 }
@@ -95,10 +101,17 @@ func (h *Heartbeat) Check(*http.Request) error {
 	return nil
 }
 
-func (h *Heartbeat) beat(ctx context.Context) error {
+// Beat renews the Lease once, if there is no reason not to.
+func (h *Heartbeat) Beat(ctx context.Context) error {
+	err := h.renew(ctx)
+	h.alive.Store(err == nil)
+	return err
+}
+
+func (h *Heartbeat) renew(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	if h.unreported() {
+	if h.Unreported() {
 		return errors.New("the hub could not be reached for a report, which comes first")
 	}
 	if err := h.local.RESTClient().Get().AbsPath("/version").Do(ctx).Error(); err != nil {
@@ -107,22 +120,22 @@ func (h *Heartbeat) beat(ctx context.Context) error {
 	lease := &coordinationv1.Lease{
 		ObjectMeta: metav1.ObjectMeta{Namespace: h.key.Namespace, Name: h.key.Name},
 		Spec: coordinationv1.LeaseSpec{
-			HolderIdentity:       ptr.To(v1.AgentServiceAccount),
-			LeaseDurationSeconds: ptr.To(int32(v1.HeartbeatDuration(h.interval) / time.Second)),
+			HolderIdentity:       ptr.To(h.Holder),
+			LeaseDurationSeconds: ptr.To(int32(v1.HeartbeatDuration(h.Interval) / time.Second)),
 			RenewTime:            ptr.To(metav1.NowMicro()),
 		},
 	}
 	base := &coordinationv1.Lease{ObjectMeta: lease.ObjectMeta}
 	renewed := lease.DeepCopy()
-	err := h.hub.Patch(ctx, renewed, client.MergeFrom(base))
+	err := h.Hub.Patch(ctx, renewed, client.MergeFrom(base))
 	if apierrors.IsNotFound(err) {
 		renewed = lease
-		err = h.hub.Create(ctx, renewed)
+		err = h.Hub.Create(ctx, renewed)
 	}
 	if err != nil {
 		return fmt.Errorf("renewing Lease %s on the hub: %w", h.key, err)
 	}
-	if back, err := h.wentBack(ctx, renewed.ResourceVersion); err != nil || !back {
+	if back, err := h.WentBack(ctx, renewed.ResourceVersion); err != nil || !back {
 		return err
 	}
 	return errWentBack

@@ -257,6 +257,7 @@ func (r *Reconciler) report(ctx context.Context, work *v1.Work, feedback v1.Feed
 	}
 	status := v1.WorkStatus{
 		ObservedGeneration: work.Generation, Sequence: work.Status.Sequence + 1,
+		AppUID: string(work.Spec.App.UID), HubEpoch: work.Spec.HubEpoch,
 		ObservedTime: metav1.NewTime(r.Clock.Now()), Feedback: feedback,
 	}
 	if wait := w.Wait(r.Clock.Now()); wait > 0 && !urgent(work.Status, status) {

@@ -38,8 +38,8 @@ func decide(s *snapshot, now metav1.Time) (decision, error) {
 	}
 	old, spec := s.app.Status, &s.app.Spec
 	placed := placement.Schedule(placement.Input{
-		Placement: spec.Placement,
-		Held:      s.held, Deleting: s.deleting(), Invalid: s.invalid, Paused: spec.Paused,
+		Placement: spec.Placement, Namespace: s.namespace,
+		Held: s.held, Deleting: s.deleting(), Invalid: s.invalid, Paused: spec.Paused,
 		Members: s.members,
 		Placed:  clusters(old.Placements),
 		Strays:  strays(old.Placements),
@@ -128,12 +128,19 @@ func specReplicas(spec *v1.MyAppSpec) int32 {
 
 // forceRemoved are the members that a person no longer wants to wait for. They
 // are named one by one: a word for all would also give up those that are about
-// to answer. Only a deletion can be hurried so, and not before mailboxes say that
-// the app is to leave: afterwards nobody would take back the order to have it.
+// to answer. By an app only a deletion can be hurried so, and not before mailboxes say
+// that the app is to leave: afterwards nobody would take back the order to have it. Of a
+// member that is forgotten nothing is waited for.
 func forceRemoved(s *snapshot) map[string]bool {
 	members := map[string]bool{}
 	for _, name := range v1.GivenUp(s.app) {
 		members[name] = !s.ordered[name]
+	}
+	for i := range s.members {
+		// Its mailbox is not asked: who joins as it next gets another one.
+		if m := &s.members[i]; m.Leaving == v1.LeaveForget {
+			members[m.Name] = true
+		}
 	}
 	return members
 }

@@ -45,7 +45,7 @@ func (s *snapshot) setMember(name, env string, ready bool) {
 	labels := map[string]string{"env": env}
 	s.reach[name] = aggregate.Member{Exists: true, Ready: ready}
 	s.clusters[name] = render.Cluster{Name: name, Labels: labels}
-	s.members = append(s.members, placement.Member{Name: name, Labels: labels, Ready: ready})
+	s.members = append(s.members, placement.Member{Name: name, Labels: labels, Accepted: true, Ready: ready})
 }
 
 func (s *snapshot) forgetMember(name string) {

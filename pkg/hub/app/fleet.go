@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/labels"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v1 "github.com/example/myapp-hub/api/v1"
@@ -42,10 +43,23 @@ func fleetOf(members []v1.MemberCluster) *fleet {
 		}
 		f.reach[m.Name] = reach
 		f.clusters[m.Name] = render.ClusterOf(m)
-		f.members = append(f.members, placement.Member{Name: m.Name, Labels: m.Labels, Ready: reach.Ready})
+		f.members = append(f.members, placement.Member{Name: m.Name, Labels: m.Labels, Namespaces: allowedNamespaces(m), Accepted: m.IsAccepted(), Leaving: m.Spec.Leave, Ready: reach.Ready})
 	}
 	slices.SortFunc(f.members, func(a, b placement.Member) int { return strings.Compare(a.Name, b.Name) })
 	return f
+}
+
+// allowedNamespaces are those whose apps may be on a member, nil for all. A selector that
+// cannot be understood, which the API server does not admit, chooses none.
+func allowedNamespaces(m *v1.MemberCluster) labels.Selector {
+	if m.Spec.AllowedNamespaces == nil {
+		return nil
+	}
+	selector, err := placement.Compile(m.Spec.AllowedNamespaces)
+	if err != nil {
+		return labels.Nothing()
+	}
+	return selector
 }
 
 // mostEven is how many maps are kept: there are few numbers of pods that many apps

@@ -6,7 +6,10 @@ import (
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -34,6 +37,8 @@ type snapshot struct {
 	numbers map[string]int32
 	*fleet
 	reports map[string]aggregate.Report
+	// namespace are the labels of the app's namespace; nil if they are not known.
+	namespace labels.Set
 	// ordered are those of the members that were given up whose mailbox still has
 	// the order to run the app.
 	ordered map[string]bool
@@ -61,6 +66,9 @@ func (r *Reconciler) observe(ctx context.Context, key types.NamespacedName) (*sn
 		app: app, held: r.held(), invalid: known.problems, plain: known.plain, numbers: known.numbers,
 		fleet: fleet, reports: r.Reports.Of(app.UID), ordered: map[string]bool{},
 	}
+	if s.namespace, err = r.namespaceLabels(ctx, key.Namespace); err != nil {
+		return nil, err
+	}
 	for _, member := range v1.GivenUp(app) {
 		ordered, err := r.ordered(ctx, app, member)
 		if err != nil {
@@ -76,6 +84,30 @@ func (r *Reconciler) observe(ctx context.Context, key types.NamespacedName) (*sn
 	}
 	s.revisions = revisions.Items
 	return s, nil
+}
+
+// namespaceLabels are the labels of a namespace of the hub; nil if the cache does not show
+// it.
+func (r *Reconciler) namespaceLabels(ctx context.Context, name string) (labels.Set, error) {
+	namespace := namespaceMeta()
+	err := r.Client.Get(ctx, types.NamespacedName{Name: name}, namespace, client.UnsafeDisableDeepCopy)
+	if apierrors.IsNotFound(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading namespace %s: %w", name, err)
+	}
+	if namespace.Labels == nil {
+		return labels.Set{}, nil
+	}
+	return namespace.Labels, nil
+}
+
+// namespaceMeta is a Namespace of which only the metadata is read.
+func namespaceMeta() *metav1.PartialObjectMetadata {
+	m := &metav1.PartialObjectMetadata{}
+	m.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Namespace"))
+	return m
 }
 
 // ordered is true while a mailbox has the order to run the app. A Work that the

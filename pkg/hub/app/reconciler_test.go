@@ -35,6 +35,10 @@ type hub struct {
 }
 
 func (h *hub) Get(_ context.Context, _ client.ObjectKey, o client.Object, opts ...client.GetOption) error {
+	if namespace, ok := o.(*metav1.PartialObjectMetadata); ok {
+		namespace.Name = h.app.Namespace
+		return nil
+	}
 	options := (&client.GetOptions{}).ApplyOptions(opts)
 	if ptr.Deref(options.UnsafeDisableDeepCopy, false) {
 		*o.(*v1.MyApp) = *h.app

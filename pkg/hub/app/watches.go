@@ -9,6 +9,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	toolscache "k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/util/workqueue"
@@ -59,6 +60,7 @@ func Setup(mgr manager.Manager, r *Reconciler, onReport func(func(app types.Name
 	sources := slices.Concat(ready, []source.TypedSource[reconcile.Request]{
 		source.Kind(mgr.GetCache(), &v1.MyApp{}, &handler.TypedEnqueueRequestForObject[*v1.MyApp]{}),
 		source.Kind(mgr.GetCache(), &v1.MemberCluster{}, onMember(r, every), memberChanged()),
+		source.Kind(mgr.GetCache(), namespaceMeta(), onNamespace(mgr.GetCache())),
 		every,
 		memberVersions(mgr.GetCache(), r),
 		// Read by observe; the events say nothing that a pass does not know.
@@ -149,6 +151,33 @@ func onMember(r *Reconciler, every *sweep) handler.TypedEventHandler[*v1.MemberC
 	}
 }
 
+// onNamespace hands a change of a namespace's labels on to its apps: members may allow
+// them or no longer. What is there at the start is read with the apps.
+func onNamespace(c client.Reader) handler.TypedEventHandler[*metav1.PartialObjectMetadata, reconcile.Request] {
+	enqueue := func(ctx context.Context, name string, q requests) {
+		var apps v1.MyAppList
+		if err := c.List(ctx, &apps, client.InNamespace(name), client.UnsafeDisableDeepCopy); err != nil {
+			logf.FromContext(ctx).Error(err, "Cannot list the apps of a namespace", "namespace", name)
+			return
+		}
+		for i := range apps.Items {
+			q.Add(reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&apps.Items[i])})
+		}
+	}
+	return handler.TypedFuncs[*metav1.PartialObjectMetadata, reconcile.Request]{
+		CreateFunc: func(ctx context.Context, e event.TypedCreateEvent[*metav1.PartialObjectMetadata], q requests) {
+			if !e.IsInInitialList {
+				enqueue(ctx, e.Object.Name, q)
+			}
+		},
+		UpdateFunc: func(ctx context.Context, e event.TypedUpdateEvent[*metav1.PartialObjectMetadata], q requests) {
+			if !maps.Equal(e.ObjectOld.Labels, e.ObjectNew.Labels) {
+				enqueue(ctx, e.ObjectNew.Name, q)
+			}
+		},
+	}
+}
+
 // memberVersions is a source without events: it tells the passes where the cache
 // says that members have changed. A cache that does not say it is listed each time.
 func memberVersions(c cache.Cache, r *Reconciler) source.TypedSource[reconcile.Request] {
@@ -182,8 +211,7 @@ func everyApp(c client.Reader) func(context.Context) ([]reconcile.Request, error
 func memberChanged() predicate.TypedPredicate[*v1.MemberCluster] {
 	return predicate.TypedFuncs[*v1.MemberCluster]{
 		UpdateFunc: func(e event.TypedUpdateEvent[*v1.MemberCluster]) bool {
-			return e.ObjectOld.UID != e.ObjectNew.UID || !maps.Equal(e.ObjectOld.Labels, e.ObjectNew.Labels) ||
-				!maps.Equal(e.ObjectOld.Spec.Properties, e.ObjectNew.Spec.Properties) ||
+			return e.ObjectOld.UID != e.ObjectNew.UID || e.ObjectOld.Generation != e.ObjectNew.Generation || !maps.Equal(e.ObjectOld.Labels, e.ObjectNew.Labels) ||
 				!apiequality.Semantic.DeepEqual(e.ObjectOld.Status, e.ObjectNew.Status)
 		},
 	}

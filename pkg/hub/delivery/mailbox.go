@@ -196,12 +196,12 @@ func (r *Reconciler) pullRemoval(ctx context.Context, o order, work *v1.Work) (r
 	if r.removed(o) {
 		return lookAgain(r.deleteWork(ctx, work))
 	}
-	if work == nil || work.Spec.State != v1.WorkRemoved || work.Spec.DeletionPolicy != o.app.Spec.DeletionPolicy || work.Spec.HubEpoch != r.Guard.Epoch() {
+	if work == nil || work.Spec.State != v1.WorkRemoved || work.Spec.DeletionPolicy != o.cluster.RemovalPolicy(o.app) || work.Spec.HubEpoch != r.Guard.Epoch() {
 		live, err := r.confirmRemoval(ctx, o)
 		if err != nil || live == nil {
 			return unconfirmed(err)
 		}
-		return r.writeWork(ctx, o, work, v1.WorkSpec{State: v1.WorkRemoved, DeletionPolicy: live.Spec.DeletionPolicy, Namespace: namespaceOf(o, work)})
+		return r.writeWork(ctx, o, work, v1.WorkSpec{State: v1.WorkRemoved, DeletionPolicy: o.cluster.RemovalPolicy(live), Namespace: namespaceOf(o, work)})
 	}
 	feedback := work.Status.Feedback
 	if work.Status.ObservedGeneration != work.Generation {

@@ -76,7 +76,8 @@ func (r *Reconciler) pushRemoval(ctx context.Context, o order, engine *apply.Eng
 	if err != nil || live == nil {
 		return unconfirmed(err)
 	}
-	removal, err := engine.Remove(ctx, r.owner(o), live.Spec.DeletionPolicy)
+	policy := o.cluster.RemovalPolicy(live)
+	removal, err := engine.Remove(ctx, r.owner(o), policy)
 	if err != nil {
 		return reconcile.Result{}, r.failed(o, err)
 	}
@@ -86,7 +87,7 @@ func (r *Reconciler) pushRemoval(ctx context.Context, o order, engine *apply.Eng
 	}
 	r.report(o, aggregate.Report{Feedback: feedback})
 	if removal.Done {
-		logf.FromContext(ctx).V(1).Info("Removed", "policy", live.Spec.DeletionPolicy)
+		logf.FromContext(ctx).V(1).Info("Removed", "policy", policy)
 	}
 	return reconcile.Result{RequeueAfter: removal.Retry}, nil
 }

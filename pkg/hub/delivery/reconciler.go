@@ -90,6 +90,9 @@ func (r *Reconciler) held(o order) (reason, message string, held bool) {
 	if message, held := r.Guard.Held(); held {
 		return v1.ReasonHubRestored, message, true
 	}
+	if o.cluster != nil && !o.cluster.IsAccepted() {
+		return v1.ReasonNotAccepted, "the member is not accepted, see kubectl myapp accept " + o.member, true
+	}
 	switch {
 	case o.app.DeletionTimestamp != nil:
 	case o.app.Spec.Paused:
@@ -221,7 +224,7 @@ func (r *Reconciler) confirmRemoval(ctx context.Context, o order) (*v1.MyApp, er
 	if live.UID != o.app.UID || row == nil || row.State != v1.PlacementRemoving || row.Decision != o.row.Decision {
 		return nil, nil
 	}
-	if _, _, held := r.held(order{app: live}); held {
+	if _, _, held := r.held(order{app: live, member: o.member, cluster: o.cluster}); held {
 		return nil, nil
 	}
 	return live, nil

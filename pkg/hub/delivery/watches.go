@@ -169,6 +169,7 @@ func (c *Controller) isPlaced(ctx context.Context, app types.NamespacedName, mem
 // overrides and variables see to that, and one that was made anew in its place.
 func rendersOtherwise(before, after *v1.MemberCluster) bool {
 	return before.UID != after.UID || before.Spec.Mode != after.Spec.Mode || before.Spec.Namespace != after.Spec.Namespace ||
+		before.IsAccepted() != after.IsAccepted() || before.Spec.Leave != after.Spec.Leave ||
 		!maps.Equal(before.Labels, after.Labels) || !maps.Equal(before.Spec.Properties, after.Spec.Properties)
 }
 

@@ -106,6 +106,32 @@ func TestDecidePush(t *testing.T) {
 	}
 }
 
+// A member that is not accepted has no connection, whatever it says, and its signs of
+// life cost no writes. That its mailbox is somebody else's is said all the same.
+func TestNotAccepted(t *testing.T) {
+	no := false
+	for _, tt := range []struct {
+		reason string
+		mode   v1.Mode
+		seen   observed
+		want   string
+	}{
+		{"Push, connected", v1.ModePush, observed{credential: &credential{}, connection: ConnState{Phase: Connected, LastHeard: noon}, current: true}, v1.ReasonNotAccepted},
+		{"Push, refused", v1.ModePush, observed{credential: &credential{problem: condition(metav1.ConditionFalse, v1.ReasonCredentialRefused, "")}}, v1.ReasonNotAccepted},
+		{"Pull, alive", v1.ModePull, observed{mailbox: &mailbox{}, heartbeat: heartbeat{since: noon, heard: noon, renewal: noon}, now: noon}, v1.ReasonNotAccepted},
+		{"Pull, its mailbox is another's", v1.ModePull, observed{mailbox: &mailbox{conflict: true}}, v1.ReasonNamespaceConflict},
+	} {
+		tt.seen.member = &v1.MemberCluster{Spec: v1.MemberClusterSpec{Mode: tt.mode, Accepted: &no}}
+		got := decide(tt.seen)
+		if got.ready == nil || got.ready.Reason != tt.want || !got.drop || got.ensure || tt.want == v1.ReasonNotAccepted && !got.heard.IsZero() {
+			t.Errorf("%s: %+v, want %s", tt.reason, got, tt.want)
+		}
+		if got.accepted == nil || got.accepted.Status != metav1.ConditionFalse {
+			t.Errorf("%s: Accepted is %+v", tt.reason, got.accepted)
+		}
+	}
+}
+
 func TestNextStatus(t *testing.T) {
 	stamp := func(at time.Time) *metav1.Time { s := metav1.NewTime(at); return &s }
 	member := &v1.MemberCluster{ObjectMeta: metav1.ObjectMeta{Generation: 3}}

@@ -5,6 +5,7 @@ import (
 
 	coordinationv1 "k8s.io/api/coordination/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
 
 	v1 "github.com/example/myapp-hub/api/v1"
 )
@@ -21,6 +22,8 @@ type heartbeat struct {
 	renewal time.Time
 	// holds is how long a renewal holds, as the Lease says; zero for what is usual.
 	holds time.Duration
+	// holder is the credential that the agent has renewed with, as the Lease says.
+	holder string
 }
 
 // duration is how long a renewal holds.
@@ -43,13 +46,17 @@ func (h heartbeat) observe(lease *coordinationv1.Lease, now time.Time) heartbeat
 	if lease != nil && lease.Spec.LeaseDurationSeconds != nil {
 		h.holds = time.Duration(*lease.Spec.LeaseDurationSeconds) * time.Second
 	}
+	h.holder = ""
+	if lease != nil {
+		h.holder = ptr.Deref(lease.Spec.HolderIdentity, "")
+	}
 	switch {
 	case h.since.IsZero():
-		return heartbeat{since: now, renewal: renewal, holds: h.holds}
+		return heartbeat{since: now, renewal: renewal, holds: h.holds, holder: h.holder}
 	case renewal.IsZero() || renewal.Equal(h.renewal):
 		return h
 	}
-	return heartbeat{since: now, heard: now, renewal: renewal, holds: h.holds}
+	return heartbeat{since: now, heard: now, renewal: renewal, holds: h.holds, holder: h.holder}
 }
 
 // lastHeard is when the agent was last heard of, zero when never. Before a
@@ -77,7 +84,7 @@ func (h heartbeat) decide(member string, persisted *metav1.Condition, now time.T
 	switch {
 	case h.heard.IsZero() && h.renewal.IsZero() && !hadAgent(persisted):
 		return condition(metav1.ConditionUnknown, v1.ReasonAwaitingAgent,
-			"The agent has not reported yet: install it on the cluster with access to namespace "+v1.MailboxNamespace(member)+" of the hub."), 0
+			"The agent has not reported yet: run kubectl myapp token create "+member+" on the hub, and kubectl myapp join with what it prints on the cluster."), 0
 	case left <= 0:
 		return condition(metav1.ConditionUnknown, v1.ReasonHeartbeatMissing,
 			"The agent has not renewed its Lease for "+h.duration().String()+": check the agent on the cluster, its way to the hub, and that the cluster's own API server answers it."), 0
@@ -92,5 +99,9 @@ func hadAgent(persisted *metav1.Condition) bool {
 }
 
 func condition(status metav1.ConditionStatus, reason, message string) *metav1.Condition {
-	return &metav1.Condition{Type: v1.ConditionReady, Status: status, Reason: reason, Message: message}
+	return conditionOf(v1.ConditionReady, status, reason, message)
+}
+
+func conditionOf(kind string, status metav1.ConditionStatus, reason, message string) *metav1.Condition {
+	return &metav1.Condition{Type: kind, Status: status, Reason: reason, Message: message}
 }

@@ -79,8 +79,8 @@ type observed struct {
 type decision struct {
 	// drop ends the connection, ensure opens or keeps one.
 	drop, ensure bool
-	// ready is the Ready condition to report; nil leaves it as it is.
-	ready *metav1.Condition
+	// accepted, joined and ready are the conditions to report; nil leaves one as it is.
+	accepted, joined, ready *metav1.Condition
 	// heard is when the member was last heard of; zero when this process never did.
 	heard time.Time
 	// wake is when to look again without an event; 0 for never.
@@ -143,26 +143,58 @@ func (r *reconciler) observe(ctx context.Context, member *v1.MemberCluster, m *m
 
 // decide is pure.
 func decide(seen observed) decision {
-	persisted := meta.FindStatusCondition(seen.member.Status.Conditions, v1.ConditionReady)
-	if seen.member.Spec.Mode != v1.ModePush {
-		// A member may have been deleted and made again with the other mode.
-		d := decision{drop: true, heard: seen.heartbeat.lastHeard(seen.now)}
-		if seen.mailbox.conflict {
-			d.ready, d.wake = seen.mailbox.conflictCondition(seen.member.Name), conflictRecheck
-			return d
-		}
-		d.ready, d.wake = seen.heartbeat.decide(seen.member.Name, persisted, seen.now)
-		return d
+	d := decidePull
+	if seen.member.Spec.Mode == v1.ModePush {
+		d = decidePush
 	}
-	if seen.credential.problem != nil {
-		return decision{drop: true, ready: seen.credential.problem, heard: seen.connection.LastHeard}
+	plan := d(seen)
+	plan.accepted = acceptedCondition(seen.member)
+	if seen.member.IsAccepted() || seen.mailbox != nil && seen.mailbox.conflict {
+		return plan
 	}
-	d := decision{ensure: true, heard: seen.connection.LastHeard}
+	// Nothing is written to it, so there is no need for a connection either. Signs of
+	// life are not recorded: they would be written again and again.
+	plan.drop, plan.ensure, plan.wake, plan.heard = true, false, 0, time.Time{}
+	plan.ready = condition(metav1.ConditionFalse, v1.ReasonNotAccepted, plan.accepted.Message)
+	return plan
+}
+
+func decidePush(seen observed) decision {
+	if problem := seen.credential.problem; problem != nil {
+		joined := *problem
+		joined.Type = v1.ConditionJoined
+		return decision{drop: true, joined: &joined, ready: problem, heard: seen.connection.LastHeard}
+	}
+	d := decision{
+		ensure: true, heard: seen.connection.LastHeard,
+		joined: conditionOf(v1.ConditionJoined, metav1.ConditionTrue, v1.ReasonJoined, "The hub has a kubeconfig of this member."),
+	}
 	if seen.current {
 		// The state of an earlier credential says nothing of this one.
 		d.ready = decideConnection(seen.connection)
 	}
 	return d
+}
+
+func decidePull(seen observed) decision {
+	// A member may have been deleted and made again with the other mode.
+	d := decision{drop: true, heard: seen.heartbeat.lastHeard(seen.now)}
+	if seen.mailbox.conflict {
+		d.ready, d.wake = seen.mailbox.conflictCondition(seen.member.Name), conflictRecheck
+		return d
+	}
+	persisted := meta.FindStatusCondition(seen.member.Status.Conditions, v1.ConditionReady)
+	d.joined = seen.mailbox.joinedCondition(seen.member.Name)
+	d.ready, d.wake = seen.heartbeat.decide(seen.member.Name, persisted, seen.now)
+	return d
+}
+
+func acceptedCondition(member *v1.MemberCluster) *metav1.Condition {
+	if member.IsAccepted() {
+		return conditionOf(v1.ConditionAccepted, metav1.ConditionTrue, v1.ReasonAccepted, "Apps may be placed on this member.")
+	}
+	return conditionOf(v1.ConditionAccepted, metav1.ConditionFalse, v1.ReasonNotAccepted,
+		"spec.accepted is false: nothing is placed on this member or changed there. If it is the cluster that you expect, run kubectl myapp accept "+member.Name+".")
 }
 
 func (r *reconciler) act(ctx context.Context, seen observed, plan decision) error {
@@ -173,10 +205,16 @@ func (r *reconciler) act(ctx context.Context, seen observed, plan decision) erro
 	if plan.ensure && seen.credential.fresh != nil {
 		r.provider.Ensure(name, seen.member.Spec.Namespace, seen.credential.fresh, seen.credential.hash)
 	}
-	if seen.mailbox != nil {
-		return r.ensureMailbox(ctx, name, seen.mailbox)
+	if seen.mailbox == nil {
+		return nil
 	}
-	return nil
+	if seen.member.Spec.Leave != "" && !seen.member.IsAccepted() {
+		return nil // whoever has it leave deletes the mailbox now
+	}
+	if err := r.ensureMailbox(ctx, name, seen.member.IsAccepted(), seen.mailbox); err != nil {
+		return err
+	}
+	return r.retireJoin(ctx, name, seen.mailbox, seen.heartbeat.holder)
 }
 
 // report patches the status when its content changed, under a lock on the
@@ -206,16 +244,19 @@ func (r *reconciler) report(ctx context.Context, seen observed, plan decision, m
 // nextStatus is pure. The times in it are those of the last transition.
 func nextStatus(member *v1.MemberCluster, plan decision, now time.Time) v1.MemberClusterStatus {
 	next := *member.Status.DeepCopy()
-	if plan.ready == nil {
-		return next
+	for _, is := range []*metav1.Condition{plan.accepted, plan.joined, plan.ready} {
+		if is == nil {
+			continue
+		}
+		c := *is
+		c.ObservedGeneration = member.Generation
+		c.LastTransitionTime = metav1.NewTime(now.Truncate(time.Second))
+		meta.SetStatusCondition(&next.Conditions, c)
+		next.ObservedGeneration = member.Generation
 	}
-	ready := *plan.ready
-	ready.ObservedGeneration = member.Generation
-	ready.LastTransitionTime = metav1.NewTime(now.Truncate(time.Second))
-	meta.SetStatusCondition(&next.Conditions, ready)
-	next.ObservedGeneration = member.Generation
 	switch {
-	case ready.Status == metav1.ConditionTrue:
+	case plan.ready == nil:
+	case plan.ready.Status == metav1.ConditionTrue:
 		next.LastHeardTime = nil
 	case plan.heard.IsZero():
 		// Not heard of by this process: what was known stays.

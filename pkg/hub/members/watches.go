@@ -57,8 +57,10 @@ func partial(kind schema.GroupVersionKind) *metav1.PartialObjectMetadata {
 // kind, also where another package reads it as a typed object.
 //
 //   - Secrets: metadata, in the hub's namespace
-//   - Namespaces, ServiceAccounts, RoleBindings: metadata, those of the hub
+//   - ServiceAccounts, RoleBindings: metadata, those of the hub
+//   - Namespaces: labels
 //   - Leases: those named agent
+//   - ConfigMaps: those that say how agents reach the hub
 func CacheByObject(hubNamespace string) map[client.Object]cache.ByObject {
 	ours := labels.SelectorFromSet(labels.Set{v1.LabelManagedBy: v1.ManagedBy})
 	light := cache.TransformStripManagedFields()
@@ -69,14 +71,27 @@ func CacheByObject(hubNamespace string) map[client.Object]cache.ByObject {
 			Namespaces: map[string]cache.Config{hubNamespace: {}, metav1.NamespaceAll: {LabelSelector: ours}},
 			Transform:  onlyHash,
 		},
-		partial(namespaceKind):      {Label: ours, Transform: light},
+		partial(namespaceKind):      {Transform: onlyLabels},
 		partial(serviceAccountKind): {Label: ours, Transform: light},
 		partial(roleBindingKind):    {Label: ours, Transform: light},
+		&corev1.ConfigMap{}: {
+			Field:     fields.OneTermEqualSelector("metadata.name", v1.HubConfigMap),
+			Transform: light,
+		},
 		&coordinationv1.Lease{}: {
 			Field:     fields.OneTermEqualSelector("metadata.name", v1.AgentLease),
 			Transform: light,
 		},
 	}
+}
+
+// onlyLabels drops what is not read of a namespace.
+func onlyLabels(in any) (any, error) {
+	if object, ok := in.(client.Object); ok {
+		object.SetManagedFields(nil)
+		object.SetAnnotations(nil)
+	}
+	return in, nil
 }
 
 // onlyHash drops all annotations but the hub's hash: kubectl apply keeps the
@@ -143,6 +158,7 @@ func (r *reconciler) sources(hub cache.Cache) []source.Source {
 		source.Kind(hub, partial(serviceAccountKind), byLabel),
 		source.Kind(hub, partial(roleBindingKind), byLabel),
 		source.Kind(hub, &coordinationv1.Lease{}, handler.TypedEnqueueRequestsFromMapFunc(memberOfLease)),
+		source.Kind(hub, &corev1.ConfigMap{}, handler.TypedEnqueueRequestsFromMapFunc(r.membersOfEndpoint)),
 		r.provider.Changes(),
 	}
 }
@@ -158,7 +174,10 @@ func secretName(object client.Object) []string {
 // membersOfSecret are the members that name the Secret; several may.
 func (r *reconciler) membersOfSecret(ctx context.Context, secret *metav1.PartialObjectMetadata) []reconcile.Request {
 	if secret.Namespace != r.namespace {
-		return nil
+		if secret.Name == v1.JoinSecret || secret.Name == v1.CredentialSecret {
+			return memberOfMailbox(ctx, secret)
+		}
+		return nil // a copy for an app
 	}
 	var members v1.MemberClusterList
 	// The list is read from the cache's index; it fails only when that is
@@ -179,6 +198,28 @@ func memberOfMailbox(_ context.Context, object *metav1.PartialObjectMetadata) []
 		return []reconcile.Request{requestFor(member)}
 	}
 	return nil
+}
+
+// membersOfEndpoint are all members for what the hub says of itself, and one for a copy.
+func (r *reconciler) membersOfEndpoint(ctx context.Context, endpoint *corev1.ConfigMap) []reconcile.Request {
+	if endpoint.Namespace != r.namespace {
+		if member := endpoint.Labels[v1.LabelMember]; member != "" {
+			return []reconcile.Request{requestFor(member)}
+		}
+		return nil
+	}
+	var members v1.MemberClusterList
+	// Reading from the cache does not fail once it runs.
+	if err := r.reader.List(ctx, &members, client.UnsafeDisableDeepCopy); err != nil {
+		return nil
+	}
+	var requests []reconcile.Request
+	for i := range members.Items {
+		if members.Items[i].Spec.Mode == v1.ModePull {
+			requests = append(requests, requestFor(members.Items[i].Name))
+		}
+	}
+	return requests
 }
 
 func memberOfLease(_ context.Context, lease *coordinationv1.Lease) []reconcile.Request {

@@ -15,7 +15,7 @@ func BenchmarkSchedule(b *testing.B) {
 	}}}
 	for i := range members {
 		name := fmt.Sprintf("member-%04d", i)
-		in.Members = append(in.Members, Member{Name: name, Ready: true, Labels: map[string]string{
+		in.Members = append(in.Members, Member{Name: name, Accepted: true, Ready: true, Labels: map[string]string{
 			"env": "prod", "region": fmt.Sprintf("r%d", i%10), "example.com/name": name,
 		}})
 		in.Placed = append(in.Placed, name)

@@ -19,9 +19,12 @@ var names = rapid.SampledFrom([]string{"eu-1", "eu-2", "us-1", "us-2", "ap-1", "
 
 func genMember(t *rapid.T, name string) Member {
 	return Member{
-		Name:   name,
-		Ready:  rapid.Bool().Draw(t, name+" ready"),
-		Labels: rapid.MapOf(rapid.SampledFrom([]string{"env", "region"}), rapid.SampledFrom([]string{"a", "b", ""})).Draw(t, name+" labels"),
+		Name:       name,
+		Namespaces: rapid.SampledFrom([]labels.Selector{nil, nil, labels.Everything(), labels.SelectorFromSet(labels.Set{"team": "a"})}).Draw(t, name+" namespaces"),
+		Leaving:    rapid.SampledFrom([]v1.LeavePolicy{"", "", "", v1.LeaveRemove, v1.LeaveOrphan, v1.LeaveForget}).Draw(t, name+" leaving"),
+		Accepted:   rapid.Bool().Draw(t, name+" accepted"),
+		Ready:      rapid.Bool().Draw(t, name+" ready"),
+		Labels:     rapid.MapOf(rapid.SampledFrom([]string{"env", "region"}), rapid.SampledFrom([]string{"a", "b", ""})).Draw(t, name+" labels"),
 	}
 }
 
@@ -50,6 +53,7 @@ func genPlacement() *rapid.Generator[*v1.Placement] {
 func genInput(t *rapid.T) Input {
 	in := Input{
 		Placement: genPlacement().Draw(t, "placement"),
+		Namespace: rapid.SampledFrom([]labels.Set{nil, {}, {"team": "a"}, {"team": "b"}}).Draw(t, "namespace"),
 		Deleting:  rapid.Bool().Draw(t, "deleting"),
 		Paused:    rapid.Bool().Draw(t, "paused"),
 		Invalid:   rapid.SampledFrom([]string{"", "", "spec.image: bad"}).Draw(t, "invalid"),
@@ -120,6 +124,9 @@ func TestAbsenceNeverRemoves(t *testing.T) {
 		in := genInput(t)
 		in.Deleting = false
 		less := in
+		if rapid.Bool().Draw(t, "the namespace's labels vanish") {
+			less.Namespace = nil
+		}
 		less.Members = nil
 		for _, m := range in.Members {
 			if !rapid.Bool().Draw(t, m.Name+" vanishes") {
@@ -150,6 +157,16 @@ func TestRemoveHasAPositiveReason(t *testing.T) {
 				continue
 			}
 			i := slices.IndexFunc(in.Members, func(m Member) bool { return m.Name == v.Cluster })
+			forgotten := i >= 0 && in.Members[i].Leaving == v1.LeaveForget
+			if in.Held == "" && forgotten {
+				continue
+			}
+			if in.Held == "" && in.Invalid == "" && !in.Paused && err == nil && i >= 0 && (in.Members[i].Leaving != "" || v.Reason == v1.ReasonNamespaceNotAllowed) {
+				if m := in.Members[i]; m.Leaving == "" && (in.Namespace == nil || m.Namespaces.Matches(in.Namespace)) {
+					t.Fatalf("%+v: the namespace is %v, and the member allows %v", v, in.Namespace, m.Namespaces)
+				}
+				continue
+			}
 			if in.Held != "" || in.Invalid != "" || in.Paused || err != nil || i < 0 || slices.Contains(in.Strays, v.Cluster) || selector.Matches(labels.Set(in.Members[i].Labels)) {
 				t.Fatalf("%+v removes without an order", v)
 			}
@@ -158,7 +175,8 @@ func TestRemoveHasAPositiveReason(t *testing.T) {
 }
 
 // TestWhatChangesNothing: a hub that holds, a spec that is not valid and a paused
-// app leave every member as it is.
+// app leave every member as it is. Only what is forgotten goes all the same: nothing is
+// changed on that member.
 func TestWhatChangesNothing(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		in := genInput(t)
@@ -172,6 +190,9 @@ func TestWhatChangesNothing(t *testing.T) {
 			in.Paused, in.Deleting = true, false
 		}
 		for name, outcome := range outcomes(Schedule(in)) {
+			if why != "held" && slices.ContainsFunc(in.Members, func(m Member) bool { return m.Name == name && m.Leaving == v1.LeaveForget }) {
+				continue
+			}
 			if slices.Contains(in.Placed, name) != (outcome == Keep) {
 				t.Fatalf("%s, but %s is to %s", why, name, outcome)
 			}

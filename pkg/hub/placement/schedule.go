@@ -16,6 +16,12 @@ import (
 type Member struct {
 	Name   string
 	Labels map[string]string
+	// Namespaces are those of the hub whose apps may be placed on the member; nil for all.
+	Namespaces labels.Selector
+	// Accepted is true when apps may be placed on the member.
+	Accepted bool
+	// Leaving is not empty when all apps are to leave the member.
+	Leaving v1.LeavePolicy
 	// Ready is true when the member answers.
 	Ready bool
 }
@@ -23,6 +29,8 @@ type Member struct {
 // Input is all that decides a placement.
 type Input struct {
 	Placement *v1.Placement
+	// Namespace are the labels of the app's namespace; nil if they are not known.
+	Namespace labels.Set
 	// Held says why the hub changes nothing for any app; empty if it does.
 	Held string
 	// Deleting is true once the MyApp has a deletionTimestamp.
@@ -44,12 +52,18 @@ type Input struct {
 //
 //	the hub is held               row: Keep     no row: Reject
 //	the app is deleted            row: Remove   no row: Reject
+//	the member is to be forgotten row: Remove   no row: Reject
 //	the spec is not valid         row: Keep     no row: Reject
 //	the app is paused             row: Keep     no row: Reject
 //	the MemberCluster is missing  row: Keep
 //	the selector is not valid     row: Keep     no row: Reject
+//	the member leaves             row: Remove   no row: Reject
+//	the namespace's labels are
+//	needed and not known          row: Keep     no row: Reject
+//	the namespace is not allowed  row: Remove   no row: Reject
 //	a stray, not matching         row: Keep
 //	the labels do not match       row: Remove   no row: Reject
+//	the member is not accepted    row: Keep     no row: Reject
 //	the member is not ready       row: Run      no row: Reject
 //	otherwise                     Run
 func Schedule(in Input) Result {
@@ -57,33 +71,60 @@ func Schedule(in Input) Result {
 	r := Result{Verdicts: make([]Verdict, 0, max(len(in.Members), len(in.Placed)))}
 	for c := range candidates(in) {
 		v := Verdict{Cluster: c.name}
-		matches := err == nil && c.member != nil && selector.Matches(labels.Set(c.member.Labels))
-		switch {
-		case in.Held != "":
-			v.decide(c.placed, Keep, v1.ReasonHubRestored, in.Held)
-		case in.Deleting:
-			v.decide(c.placed, Remove, v1.ReasonDeleting, "the MyApp is being deleted")
-		case in.Invalid != "":
-			v.decide(c.placed, Keep, v1.ReasonSpecInvalid, in.Invalid)
-		case in.Paused:
-			v.decide(c.placed, Keep, v1.ReasonPaused, "spec.paused is true")
-		case c.member == nil:
-			v.decide(c.placed, Keep, v1.ReasonMemberGone, "MemberCluster "+c.name+" does not exist")
-		case err != nil:
-			v.decide(c.placed, Keep, v1.ReasonSelectorInvalid, err.Error())
-		case c.stray && !matches:
-			v.decide(c.placed, Keep, v1.ReasonStray, "objects of this app are on "+c.name+" that no decision explains; they are left alone")
-		case !matches:
-			v.decide(c.placed, Remove, v1.ReasonNotChosen, "the labels of "+c.name+" do not match spec.placement.clusterSelector")
-		case !c.member.Ready:
-			v.decide(c.placed, Run, v1.ReasonNoneReady, c.name+" does not answer")
-		default:
-			v.Outcome, v.Reason, v.Message = Run, v1.ReasonPlaced, c.name+" matches and is ready"
+		if !v.byApp(&in, c) {
+			v.byMember(&in, c, selector, err)
 		}
 		r.Verdicts = append(r.Verdicts, v)
 	}
 	r.Reason, r.Message = summary(in, r, err)
 	return r
+}
+
+// byApp is the part of the table that holds for all members, and the one that comes
+// before a part of it. It is false if no line of it holds.
+func (v *Verdict) byApp(in *Input, c candidate) bool {
+	switch {
+	case in.Held != "":
+		v.decide(c.placed, Keep, v1.ReasonHubRestored, in.Held)
+	case in.Deleting:
+		v.decide(c.placed, Remove, v1.ReasonDeleting, "the MyApp is being deleted")
+	case c.member != nil && c.member.Leaving == v1.LeaveForget:
+		v.decide(c.placed, Remove, v1.ReasonMemberLeaving, "spec.leave of MemberCluster "+c.name+" says to forget it")
+	case in.Invalid != "":
+		v.decide(c.placed, Keep, v1.ReasonSpecInvalid, in.Invalid)
+	case in.Paused:
+		v.decide(c.placed, Keep, v1.ReasonPaused, "spec.paused is true")
+	default:
+		return false
+	}
+	return true
+}
+
+// byMember is the rest of the table.
+func (v *Verdict) byMember(in *Input, c candidate, selector labels.Selector, err error) {
+	matches := err == nil && c.member != nil && selector.Matches(labels.Set(c.member.Labels))
+	switch {
+	case c.member == nil:
+		v.decide(c.placed, Keep, v1.ReasonMemberGone, "MemberCluster "+c.name+" does not exist")
+	case err != nil:
+		v.decide(c.placed, Keep, v1.ReasonSelectorInvalid, err.Error())
+	case c.member.Leaving != "":
+		v.decide(c.placed, Remove, v1.ReasonMemberLeaving, "spec.leave of MemberCluster "+c.name+" says that apps leave it")
+	case c.member.Namespaces != nil && in.Namespace == nil:
+		v.decide(c.placed, Keep, v1.ReasonNamespaceNotAllowed, "the labels of the app's namespace, which "+c.name+" asks for, are not known")
+	case c.member.Namespaces != nil && !c.member.Namespaces.Matches(in.Namespace):
+		v.decide(c.placed, Remove, v1.ReasonNamespaceNotAllowed, "spec.allowedNamespaces of MemberCluster "+c.name+" does not choose the app's namespace")
+	case c.stray && !matches:
+		v.decide(c.placed, Keep, v1.ReasonStray, "objects of this app are on "+c.name+" that no decision explains; they are left alone")
+	case !matches:
+		v.decide(c.placed, Remove, v1.ReasonNotChosen, "the labels of "+c.name+" do not match spec.placement.clusterSelector")
+	case !c.member.Accepted:
+		v.decide(c.placed, Keep, v1.ReasonNotAccepted, c.name+" is not accepted, see kubectl myapp accept "+c.name)
+	case !c.member.Ready:
+		v.decide(c.placed, Run, v1.ReasonNoneReady, c.name+" does not answer")
+	default:
+		v.Outcome, v.Reason, v.Message = Run, v1.ReasonPlaced, c.name+" matches and is ready"
+	}
 }
 
 // Selector is the label selector of a placement; a nil placement or selector
@@ -92,22 +133,27 @@ func Selector(p *v1.Placement) (labels.Selector, error) {
 	if p == nil || p.ClusterSelector == nil {
 		return labels.Everything(), nil
 	}
+	selector, err := Compile(p.ClusterSelector)
+	if err != nil {
+		return nil, fmt.Errorf("spec.placement.clusterSelector cannot be used: %w", err)
+	}
+	return selector, nil
+}
+
+// Compile makes a label selector of one of the API.
+func Compile(c *v1.ClusterSelector) (labels.Selector, error) {
 	s := &metav1.LabelSelector{MatchLabels: map[string]string{}}
-	for k, v := range p.ClusterSelector.MatchLabels {
+	for k, v := range c.MatchLabels {
 		s.MatchLabels[k] = string(v)
 	}
-	for _, e := range p.ClusterSelector.MatchExpressions {
+	for _, e := range c.MatchExpressions {
 		r := metav1.LabelSelectorRequirement{Key: e.Key, Operator: e.Operator}
 		for _, v := range e.Values {
 			r.Values = append(r.Values, string(v))
 		}
 		s.MatchExpressions = append(s.MatchExpressions, r)
 	}
-	selector, err := metav1.LabelSelectorAsSelector(s)
-	if err != nil {
-		return nil, fmt.Errorf("spec.placement.clusterSelector cannot be used: %w", err)
-	}
-	return selector, nil
+	return metav1.LabelSelectorAsSelector(s)
 }
 
 func (v *Verdict) decide(placed bool, ifPlaced Outcome, reason, message string) {
@@ -164,18 +210,16 @@ func ordered[T any](list []T, compare func(a, b T) int) []T {
 }
 
 func summary(in Input, r Result, selectorErr error) (reason, message string) {
-	chosen, notChosen, silent := 0, 0, 0
+	chosen, others := 0, map[string]int{}
 	for i := range r.Verdicts {
-		switch v := &r.Verdicts[i]; {
-		case v.Outcome == Run || v.Outcome == Keep && v.Reason != v1.ReasonStray:
+		v := &r.Verdicts[i]
+		if v.Outcome == Run || v.Outcome == Keep && v.Reason != v1.ReasonStray {
 			chosen++
-		case v.Reason == v1.ReasonNotChosen:
-			notChosen++
-		case v.Reason == v1.ReasonNoneReady:
-			silent++
+		} else {
+			others[v.Reason]++
 		}
 	}
-	rejected := rejected(notChosen, silent)
+	rejected, nearMiss := rejected(others), others[v1.ReasonNoneReady]+others[v1.ReasonNotAccepted]
 	total := len(in.Members)
 	switch {
 	case in.Deleting && in.Held == "":
@@ -192,20 +236,26 @@ func summary(in Input, r Result, selectorErr error) (reason, message string) {
 		return v1.ReasonPaused, "spec.paused is true: no member is chosen until it is false"
 	case total == 0:
 		return v1.ReasonNoMembers, "there is no MemberCluster: register one (kubectl get memberclusters)"
-	case silent > 0:
+	case nearMiss > 0:
 		return v1.ReasonNoneReady, fmt.Sprintf("0 of %d members chosen%s: see kubectl get memberclusters -o wide", total, rejected)
 	default:
 		return v1.ReasonNoMatch, fmt.Sprintf("0 of %d members chosen%s: see kubectl get memberclusters --show-labels", total, rejected)
 	}
 }
 
-func rejected(notChosen, silent int) string {
+// rejected says why members were not chosen, and how many.
+func rejected(reasons map[string]int) string {
 	var parts []string
-	if notChosen > 0 {
-		parts = append(parts, fmt.Sprintf("%d do not match", notChosen))
-	}
-	if silent > 0 {
-		parts = append(parts, fmt.Sprintf("%d do not answer", silent))
+	for _, r := range []struct{ reason, says string }{
+		{v1.ReasonNotChosen, "do not match"},
+		{v1.ReasonNamespaceNotAllowed, "do not allow the namespace"},
+		{v1.ReasonMemberLeaving, "are leaving"},
+		{v1.ReasonNotAccepted, "are not accepted"},
+		{v1.ReasonNoneReady, "do not answer"},
+	} {
+		if n := reasons[r.reason]; n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", n, r.says))
+		}
 	}
 	if len(parts) == 0 {
 		return ""

@@ -21,10 +21,16 @@ var invalid = &v1.Placement{ClusterSelector: &v1.ClusterSelector{
 // TestDecisionTable has a row for each line of Schedule's table, with and without
 // a placed row, and for each pair of lines that overlap.
 func TestDecisionTable(t *testing.T) {
-	match := Member{Name: "m", Labels: map[string]string{"env": "prod"}, Ready: true}
-	other := Member{Name: "m", Labels: map[string]string{"env": "dev"}, Ready: true}
+	match := Member{Name: "m", Labels: map[string]string{"env": "prod"}, Accepted: true, Ready: true}
+	other := Member{Name: "m", Labels: map[string]string{"env": "dev"}, Accepted: true, Ready: true}
 	silent := match
 	silent.Ready = false
+	unaccepted, unacceptedOther := silent, other
+	unaccepted.Accepted, unacceptedOther.Accepted = false, false
+	leaving, forgotten := match, unaccepted
+	leaving.Leaving, forgotten.Leaving = v1.LeaveRemove, v1.LeaveForget
+	forTeamA := match
+	forTeamA.Namespaces = labels.SelectorFromSet(labels.Set{"team": "a"})
 	silentOther := other
 	silentOther.Ready = false
 	prod := byLabel("env", "prod")
@@ -41,6 +47,20 @@ func TestDecisionTable(t *testing.T) {
 		{"no match", "known not to match: the one way to lose the app by placement", Input{Placement: prod, Members: []Member{other}}, Remove, Reject, v1.ReasonNotChosen},
 		{"silent", "a silent member keeps its place, and gets the current spec once it answers; a new one is not chosen", Input{Placement: prod, Members: []Member{silent}}, Run, Reject, v1.ReasonNoneReady},
 		{"silent, no match", "labels are the hub's own knowledge: silence does not matter", Input{Placement: prod, Members: []Member{silentOther}}, Remove, Reject, v1.ReasonNotChosen},
+		{"not accepted", "it keeps what it has, and gets nothing", Input{Placement: prod, Members: []Member{unaccepted}}, Keep, Reject, v1.ReasonNotAccepted},
+		{"not accepted, no match", "labels are the hub's own knowledge here, too", Input{Placement: prod, Members: []Member{unacceptedOther}}, Remove, Reject, v1.ReasonNotChosen},
+		{"namespace allowed", "it is among those that the member allows", Input{Placement: prod, Namespace: labels.Set{"team": "a"}, Members: []Member{forTeamA}}, Run, Run, v1.ReasonPlaced},
+		{"namespace not allowed", "known not to be among them", Input{Placement: prod, Namespace: labels.Set{"team": "b"}, Members: []Member{forTeamA}}, Remove, Reject, v1.ReasonNamespaceNotAllowed},
+		{"namespace without labels", "it has none of those that are asked for", Input{Placement: prod, Namespace: labels.Set{}, Members: []Member{forTeamA}}, Remove, Reject, v1.ReasonNamespaceNotAllowed},
+		{"namespace not known", "absence removes nothing (law 1)", Input{Placement: prod, Members: []Member{forTeamA}}, Keep, Reject, v1.ReasonNamespaceNotAllowed},
+		{"leaving", "a person says that apps leave it", Input{Placement: prod, Members: []Member{leaving}}, Remove, Reject, v1.ReasonMemberLeaving},
+		{"leaving, stray", "so do objects that nobody decided about", Input{Placement: prod, Members: []Member{leaving}, Strays: []string{"m"}}, Remove, "-", v1.ReasonMemberLeaving},
+		{"leaving, paused", "nothing changes for an app that is paused", Input{Paused: true, Members: []Member{leaving}}, Keep, Reject, v1.ReasonPaused},
+		{"leaving, held", "nor while the hub is held", Input{Held: "x", Members: []Member{leaving}}, Keep, Reject, v1.ReasonHubRestored},
+		{"forgotten, paused", "nothing is changed on a member that is forgotten", Input{Paused: true, Members: []Member{forgotten}}, Remove, Reject, v1.ReasonMemberLeaving},
+		{"forgotten, invalid", "the same", Input{Invalid: "x", Members: []Member{forgotten}}, Remove, Reject, v1.ReasonMemberLeaving},
+		{"forgotten, selector invalid", "the same", Input{Placement: invalid, Members: []Member{forgotten}}, Remove, Reject, v1.ReasonMemberLeaving},
+		{"forgotten, held", "who holds may be the past of a hub that never forgot", Input{Held: "x", Members: []Member{forgotten}}, Keep, Reject, v1.ReasonHubRestored},
 		{"gone", "a missing MemberCluster removes nothing (law 1)", Input{Placement: prod}, Keep, "", v1.ReasonMemberGone},
 		{"invalid", "a selector that cannot be understood chooses and removes nothing", Input{Placement: invalid, Members: []Member{match}}, Keep, Reject, v1.ReasonSelectorInvalid},
 		{"invalid, gone", "the missing MemberCluster is the nearer trouble", Input{Placement: invalid}, Keep, "", v1.ReasonMemberGone},
@@ -90,7 +110,7 @@ func TestDecisionTable(t *testing.T) {
 func TestSummary(t *testing.T) {
 	prod := byLabel("env", "prod")
 	member := func(name, env string, ready bool) Member {
-		return Member{Name: name, Labels: map[string]string{"env": env}, Ready: ready}
+		return Member{Name: name, Labels: map[string]string{"env": env}, Accepted: true, Ready: ready}
 	}
 	for _, tt := range []struct {
 		name      string
@@ -105,6 +125,7 @@ func TestSummary(t *testing.T) {
 		{"no members", Input{}, v1.ReasonNoMembers, "register one", "it says what to do"},
 		{"no match", Input{Placement: prod, Members: []Member{member("b", "dev", true)}}, v1.ReasonNoMatch, "--show-labels", "it says where to look"},
 		{"none ready", Input{Placement: prod, Members: []Member{member("b", "dev", true), member("c", "prod", false)}}, v1.ReasonNoneReady, "1 do not answer", "a match that is silent is the nearer miss"},
+		{"none accepted", Input{Members: []Member{{Name: "a"}, member("b", "prod", false)}}, v1.ReasonNoneReady, "1 are not accepted, 1 do not answer", "a match that waits to be accepted is a near miss, too"},
 		{"invalid", Input{Placement: invalid, Placed: []string{"m"}, Members: []Member{member("m", "dev", true)}}, v1.ReasonSelectorInvalid, "spec.placement.clusterSelector", "the user's mistake comes before what is kept"},
 		{"paused, none", Input{Paused: true, Members: []Member{member("a", "prod", true)}}, v1.ReasonPaused, "spec.paused", "it says why nothing happens"},
 		{"spec invalid, none", Input{Invalid: "spec.image: bad", Members: []Member{member("a", "prod", true)}}, v1.ReasonSpecInvalid, "spec.image: bad", "it says why nothing happens"},

@@ -104,8 +104,29 @@ func (r *rendering) checkKind(path *field.Path, content map[string]any) error {
 		return notPermitted(path.Child("kind"), "a list is not an object of its own: make each of its items an entry of spec.manifests")
 	case kind == "Secret" && version.Group == "":
 		return notPermitted(path.Child("kind"), "a Secret must not be in a MyApp, where everybody who reads it would read its content: create the Secret on the hub with the label %s: \"true\" and refer to it from the pods", v1.LabelPropagate)
+	case isClusterScoped(version.Group, kind):
+		return notPermitted(path.Child("kind"), "a %s belongs to a cluster and not to a namespace, and so to no app: whoever runs the members makes it there", kind)
 	}
 	return nil
+}
+
+// isClusterScoped is true for the kinds of Kubernetes that are in no namespace. Of others
+// the members say it.
+func isClusterScoped(group, kind string) bool {
+	switch group {
+	case "":
+		return kind == "Namespace" || kind == "Node" || kind == "PersistentVolume"
+	case "rbac.authorization.k8s.io":
+		return strings.HasPrefix(kind, "Cluster")
+	case "storage.k8s.io":
+		return kind != "CSIStorageCapacity"
+	case "admissionregistration.k8s.io", "apiextensions.k8s.io", "apiregistration.k8s.io", "certificates.k8s.io",
+		"flowcontrol.apiserver.k8s.io", "node.k8s.io", "scheduling.k8s.io":
+		return true
+	case "networking.k8s.io":
+		return kind == "IngressClass" || kind == "IPAddress" || kind == "ServiceCIDR"
+	}
+	return false
 }
 
 func (r *rendering) checkMetadata(path *field.Path, metadata map[string]any) error {

@@ -13,7 +13,7 @@ var (
 		"namespace-controller", "serviceaccount-controller", "garbage-collector-controller",
 	}
 	memberControllers = append([]string{
-		"deployment-controller", "replicaset-controller", "endpointslice-controller",
+		"serviceaccount-token-controller", "deployment-controller", "replicaset-controller", "endpointslice-controller",
 		"horizontal-pod-autoscaler-controller", "disruption-controller", "node-lifecycle-controller",
 	}, hubControllers...)
 )
@@ -126,16 +126,14 @@ func hubArgs(p hubParams) []string {
 }
 
 type agentParams struct {
-	member, namespace, hubKubeconfig, kubeconfig, healthAddr string
+	member, secret, kubeconfig, healthAddr string
 
 	extra []string
 }
 
 func agentArgs(p agentParams) []string {
 	return append([]string{
-		"--member=" + p.member,
-		"--namespace=" + p.namespace,
-		"--hub-kubeconfig=" + p.hubKubeconfig,
+		"--secret=" + p.secret,
 		"--kubeconfig=" + p.kubeconfig,
 		"--metrics-bind-address=0",
 		"--health-probe-bind-address=" + p.healthAddr,

@@ -7,6 +7,11 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	v1 "github.com/example/myapp-hub/api/v1"
 )
 
 // startHub brings up the hub's cluster, what is installed on it, and the
@@ -16,12 +21,15 @@ func (f *Fleet) startHub(ctx context.Context, slot *slot, installed func()) erro
 	if err != nil {
 		return err
 	}
-	for _, files := range []string{f.deploy("crds", "*.yaml"), f.deploy("rbac", "hub.yaml")} {
+	for _, files := range []string{f.deploy("crds", "*.yaml"), f.deploy("rbac", "hub.yaml"), f.deploy("admission", "*.yaml")} {
 		if err := c.applyFiles(ctx, files); err != nil {
 			return fmt.Errorf("installing the hub: %w", err)
 		}
 	}
-	f.say(c.name, "CRDs and RBAC installed")
+	if err := c.applyEndpoint(ctx); err != nil {
+		return fmt.Errorf("installing the hub: %w", err)
+	}
+	f.say(c.name, "CRDs, RBAC and admission policies installed")
 	if err := c.writeTokenKubeconfig(ctx, f.HubKubeconfig(), HubNamespace, hubAccount); err != nil {
 		return fmt.Errorf("installing the hub: %w", err)
 	}
@@ -38,6 +46,21 @@ func (f *Fleet) startHub(ctx context.Context, slot *slot, installed func()) erro
 		return nil
 	}
 	return c.installWebhook(ctx, p.WebhookAddr)
+}
+
+// applyEndpoint says how agents reach the hub: through its proxy.
+func (c *Cluster) applyEndpoint(ctx context.Context) error {
+	o, err := toUnstructured(&corev1.ConfigMap{
+		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "ConfigMap"},
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: HubNamespace, Name: v1.HubConfigMap, Labels: map[string]string{v1.LabelManagedBy: v1.ManagedBy},
+		},
+		Data: map[string]string{v1.HubServer: c.ProxyURL(), v1.HubCA: string(c.ca.pem)},
+	})
+	if err != nil {
+		return err
+	}
+	return c.Apply(ctx, o)
 }
 
 // HubKubeconfig is the path of the kubeconfig that the hub's controllers use:

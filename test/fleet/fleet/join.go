@@ -1,42 +1,39 @@
 package fleet
 
 import (
-	"bytes"
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/example/myapp-hub/pkg/agent/identity"
+	"github.com/example/myapp-hub/pkg/join"
 )
 
 // What deploy/rbac and the hub call the things that joining needs.
 const (
 	// HubNamespace holds the hub's ServiceAccount and the members' kubeconfigs;
-	// on members, the ServiceAccount that the hub or the agent works with.
+	// on members, the ServiceAccount that the hub or the agent works with, and what
+	// the agent knows of its hub.
 	HubNamespace     = "myapp-hub-system"
 	hubAccount       = "myapp-hub"
 	pushAccount      = "myapp-hub"
-	pullAccount      = "myapp-agent"
-	mailboxPrefix    = "member-"
-	mailboxAccount   = "agent"
 	kubeconfigSuffix = "-kubeconfig"
 
 	tokenTTL       = 24 * time.Hour
 	mailboxTimeout = 60 * time.Second
 )
-
-// tenantInFiles is the namespace that the files of deploy/rbac for namespaced
-// members have in the place of the member's.
-const tenantInFiles = "team-a"
 
 // newcomer is a member on its way to the hub.
 type newcomer struct {
@@ -46,25 +43,17 @@ type newcomer struct {
 	namespace string
 }
 
-// grant gives an account on the member's cluster what deploy/rbac says of the
-// mode, and returns the account's name.
-func (n newcomer) grant(ctx context.Context, f *Fleet) (string, error) {
-	file, account := "member-"+strings.ToLower(string(n.Mode)), pushAccount
-	if n.Mode == ModePull {
-		account = pullAccount
+// grant gives an account on the member's cluster what the hub needs to push, and
+// returns the account's name.
+func (n newcomer) grant(ctx context.Context) (string, error) {
+	rights, err := join.Rights("push", n.namespace)
+	if err != nil {
+		return "", err
 	}
 	if n.namespace == "" {
-		return account, n.cluster.applyFiles(ctx, f.deploy("rbac", file+".yaml"))
+		return pushAccount, n.cluster.Apply(ctx, rights...)
 	}
-	b, err := os.ReadFile(f.deploy("rbac", file+"-namespaced.yaml"))
-	if err != nil {
-		return "", fmt.Errorf("rights of a namespaced member: %w", err)
-	}
-	objects, err := parseManifests(bytes.ReplaceAll(b, []byte(tenantInFiles), []byte(n.namespace)))
-	if err != nil {
-		return "", fmt.Errorf("rights of a namespaced member: %w", err)
-	}
-	return account + "-" + n.namespace, n.cluster.Apply(ctx, objects...)
+	return pushAccount + "-" + n.namespace, n.cluster.Apply(ctx, rights...)
 }
 
 // AddTenant registers a namespace of a member's cluster as a member of its own.
@@ -111,7 +100,7 @@ func (f *Fleet) join(ctx context.Context, n newcomer) error {
 
 // joinPush gives the hub a kubeconfig for the member, through the proxy.
 func (f *Fleet) joinPush(ctx context.Context, n newcomer) error {
-	account, err := n.grant(ctx, f)
+	account, err := n.grant(ctx)
 	if err != nil {
 		return err
 	}
@@ -134,36 +123,76 @@ func (f *Fleet) joinPush(ctx context.Context, n newcomer) error {
 	return f.Cluster(HubName).Apply(ctx, secret, n.memberCluster())
 }
 
-// joinPull starts an agent that has access to its mailbox on the hub, and to
-// the member, both through the proxies.
+// joinPull joins a member as a person does, and starts an agent that reaches the hub
+// and the member through the proxies.
 func (f *Fleet) joinPull(ctx context.Context, n newcomer) error {
 	hub := f.Cluster(HubName)
-	account, err := n.grant(ctx, f)
-	if err != nil {
+	account := join.AgentName(n.namespace)
+	if f.cfg.NoControllers { // nobody makes a mailbox
+		rights, err := join.Rights("pull", n.namespace)
+		if err != nil {
+			return err
+		}
+		return errors.Join(n.cluster.Apply(ctx, rights...), hub.Apply(ctx, n.memberCluster()))
+	}
+	if err := f.claim(ctx, n, false); err != nil {
 		return err
 	}
-	if err := hub.Apply(ctx, n.memberCluster()); err != nil {
+	return f.runAgent(ctx, n.cluster, n.Name, account)
+}
+
+// RunAgent starts the agent of a member on a cluster that has been given a join token.
+func (f *Fleet) RunAgent(ctx context.Context, cluster, member string) error {
+	return f.runAgent(ctx, f.Cluster(cluster), member, join.AgentName(""))
+}
+
+func (f *Fleet) runAgent(ctx context.Context, c *Cluster, member, account string) error {
+	memberConfig := filepath.Join(f.cfg.Dir, member+".agent.kubeconfig")
+	if err := c.writeTokenKubeconfig(ctx, memberConfig, HubNamespace, account); err != nil {
 		return err
 	}
-	if f.cfg.NoControllers {
-		return nil // nobody makes the mailbox
-	}
-	mailbox := client.ObjectKey{Namespace: mailboxPrefix + n.Name, Name: mailboxAccount}
-	err = poll(ctx, mailboxTimeout, readyPoll, func(ctx context.Context) error {
-		return hub.client.Get(ctx, mailbox, &corev1.ServiceAccount{})
+	return f.startAgent(ctx, agentParams{member: member, secret: HubNamespace + "/" + account, kubeconfig: memberConfig})
+}
+
+// claim makes a join token for a member and gives it to the member's cluster.
+func (f *Fleet) claim(ctx context.Context, n newcomer, replace bool) error {
+	line, err := join.CreateToken(ctx, f.Cluster(HubName).client, join.TokenOptions{
+		Member: n.Name, Namespace: n.namespace, Labels: n.memberCluster().GetLabels(), Accepted: true, Replace: replace,
+		Reach: f.Cluster(HubName).Admin(), TTL: join.ShortestTTL, HubNamespace: HubNamespace, MailboxTimeout: mailboxTimeout,
 	})
 	if err != nil {
-		return fmt.Errorf("waiting for the hub to make ServiceAccount %s: %w", mailbox, err)
-	}
-	hubConfig := filepath.Join(f.cfg.Dir, n.Name+".agent-hub.kubeconfig")
-	if err := hub.writeTokenKubeconfig(ctx, hubConfig, mailbox.Namespace, mailbox.Name); err != nil {
 		return err
 	}
-	memberConfig := filepath.Join(f.cfg.Dir, n.Name+".agent.kubeconfig")
-	if err := n.cluster.writeTokenKubeconfig(ctx, memberConfig, HubNamespace, account); err != nil {
+	objects, err := join.Objects(line)
+	if err != nil {
 		return err
 	}
-	return f.startAgent(ctx, agentParams{member: n.Name, namespace: n.namespace, hubKubeconfig: hubConfig, kubeconfig: memberConfig})
+	return n.cluster.Apply(ctx, objects...)
+}
+
+// Rejoin takes a Pull member away from its agent, lets its cluster join anew, and
+// starts the agent again.
+func (f *Fleet) Rejoin(ctx context.Context, member string) error {
+	c := f.Cluster(member)
+	if err := f.claim(ctx, newcomer{MemberConfig: c.Member(), cluster: c}, true); err != nil {
+		return fmt.Errorf("joining %s again: %w", member, err)
+	}
+	return f.Agent(member).Restart(ctx)
+}
+
+// AgentStore is where the agent of a cluster keeps what it knows of its hub.
+func (f *Fleet) AgentStore(cluster string) identity.Store {
+	return identity.Store{Client: f.Cluster(cluster).client, Key: client.ObjectKey{Namespace: HubNamespace, Name: join.AgentName("")}}
+}
+
+// AgentConfig reaches the hub's API server with the credential that the agent of a
+// cluster has now.
+func (f *Fleet) AgentConfig(ctx context.Context, cluster string) (*rest.Config, error) {
+	credential, err := f.AgentStore(cluster).Load(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("the credential of the agent of %s: %w", cluster, err)
+	}
+	return f.Cluster(HubName).ConfigFor(credential.Token, false), nil
 }
 
 // writeTokenKubeconfig writes a kubeconfig for a ServiceAccount, through the proxy.
