@@ -54,6 +54,7 @@ func (h *hubFlags) connect() (client.Client, string, *rest.Config, error) {
 	if err != nil {
 		return nil, "", nil, fmt.Errorf("reading the namespace: %w", err)
 	}
+	config.QPS, config.Burst = 50, 300 // as kubectl
 	scheme := runtime.NewScheme()
 	if err := clientgoscheme.AddToScheme(scheme); err != nil {
 		return nil, "", nil, err

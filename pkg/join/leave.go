@@ -2,6 +2,7 @@ package join
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -11,7 +12,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/apimachinery/pkg/util/wait"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v1 "github.com/example/myapp-hub/api/v1"
@@ -137,7 +137,7 @@ func setLeave(ctx context.Context, hub client.Client, member *v1.MemberCluster, 
 func (o LeaveOptions) waitForApps(ctx context.Context, hub client.Client) error {
 	said := -1
 	var left []Departure
-	err := wait.PollUntilContextTimeout(ctx, leavePoll, o.Timeout, true, func(ctx context.Context) (bool, error) {
+	err := poll(ctx, leavePoll, o.Timeout, func() (bool, error) {
 		now, err := Departures(ctx, hub, o.Member)
 		if err != nil {
 			return false, err
@@ -149,7 +149,7 @@ func (o LeaveOptions) waitForApps(ctx context.Context, hub client.Client) error 
 		}
 		return said == 0, nil
 	})
-	if wait.Interrupted(err) {
+	if errors.Is(err, errTimeout) {
 		var waits []string
 		for _, d := range left[:min(len(left), 5)] {
 			why := d.Waits
@@ -179,7 +179,7 @@ func (o LeaveOptions) deleteMailbox(ctx context.Context, hub client.Client) erro
 	if err := hub.Delete(ctx, namespace, client.Preconditions{UID: &namespace.UID}); client.IgnoreNotFound(err) != nil {
 		return fmt.Errorf("deleting namespace %s: %w", key.Name, err)
 	}
-	err = wait.PollUntilContextTimeout(ctx, leavePoll, o.Timeout, true, func(ctx context.Context) (bool, error) {
+	err = poll(ctx, leavePoll, o.Timeout, func() (bool, error) {
 		err := hub.Get(ctx, key, &corev1.Namespace{})
 		return apierrors.IsNotFound(err), client.IgnoreNotFound(err)
 	})

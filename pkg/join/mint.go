@@ -15,7 +15,6 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -107,7 +106,7 @@ func checkPolicies(ctx context.Context, o TokenOptions, endpoint *corev1.ConfigM
 		return fmt.Errorf("making a client with the join token: %w", err)
 	}
 	canary := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: v1.MailboxNamespace(o.Member), Name: "canary"}}
-	err = wait.PollUntilContextTimeout(ctx, mailboxPoll, policyTimeout, true, func(ctx context.Context) (bool, error) {
+	err = poll(ctx, mailboxPoll, policyTimeout, func() (bool, error) {
 		err := joining.Create(ctx, canary.DeepCopy(), client.DryRunAll)
 		switch {
 		case err == nil:
@@ -117,7 +116,7 @@ func checkPolicies(ctx context.Context, o TokenOptions, endpoint *corev1.ConfigM
 		}
 		return false, fmt.Errorf("trying the join token: %w", err)
 	})
-	if wait.Interrupted(err) {
+	if errors.Is(err, errTimeout) {
 		return errors.New("a join token could make any Secret in the mailbox: the hub's admission policies are not in force. Apply deploy/admission to the hub; no token was given out")
 	}
 	return err

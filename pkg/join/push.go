@@ -2,12 +2,12 @@ package join
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/client-go/tools/clientcmd/api"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -107,13 +107,13 @@ func kubeconfigSecret(member string) string { return member + "-kubeconfig" }
 
 func waitForToken(ctx context.Context, member client.Client, key client.ObjectKey, timeout time.Duration) (string, error) {
 	secret := &corev1.Secret{}
-	err := wait.PollUntilContextTimeout(ctx, tokenPoll, timeout, true, func(ctx context.Context) (bool, error) {
+	err := poll(ctx, tokenPoll, timeout, func() (bool, error) {
 		if err := member.Get(ctx, key, secret); err != nil {
 			return false, client.IgnoreNotFound(err)
 		}
 		return len(secret.Data[corev1.ServiceAccountTokenKey]) > 0, nil
 	})
-	if wait.Interrupted(err) {
+	if errors.Is(err, errTimeout) {
 		return "", fmt.Errorf("the cluster has put no token into Secret %s within %s: check that its controller manager runs", key, timeout)
 	}
 	if err != nil {

@@ -2,13 +2,13 @@ package join
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -132,11 +132,11 @@ func ensureMember(ctx context.Context, hub client.Client, o TokenOptions) (*v1.M
 // waitForMailbox waits until the hub has made what a cluster joins through.
 func waitForMailbox(ctx context.Context, hub client.Client, o TokenOptions) error {
 	key := client.ObjectKey{Namespace: v1.MailboxNamespace(o.Member), Name: v1.JoinServiceAccount}
-	err := wait.PollUntilContextTimeout(ctx, mailboxPoll, o.MailboxTimeout, true, func(ctx context.Context) (bool, error) {
+	err := poll(ctx, mailboxPoll, o.MailboxTimeout, func() (bool, error) {
 		err := hub.Get(ctx, key, &corev1.ServiceAccount{})
 		return err == nil, client.IgnoreNotFound(err)
 	})
-	if wait.Interrupted(err) {
+	if errors.Is(err, errTimeout) {
 		return fmt.Errorf("the hub has not made the mailbox, namespace %s, within %s: check that the hub runs, and what kubectl describe mc %s says", key.Namespace, o.MailboxTimeout, o.Member)
 	}
 	if err != nil {
