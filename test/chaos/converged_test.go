@@ -167,6 +167,9 @@ func (w *world) mailboxesExact(ctx context.Context, collected bool) error {
 		return err
 	}
 	for i := range secrets.Items {
+		if name := secrets.Items[i].Name; name == v1.CredentialSecret || name == v1.JoinSecret {
+			continue // of the agent, not of an app
+		}
 		s := &secrets.Items[i]
 		if !strings.HasPrefix(s.Namespace, v1.MailboxPrefix) || collected && len(s.OwnerReferences) == 1 && !owners[s.OwnerReferences[0].UID] {
 			continue

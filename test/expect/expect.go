@@ -236,10 +236,11 @@ func ByProduct(events []fleet.AuditEvent) []fleet.AuditEvent {
 }
 
 // Writes keeps the product's requests that changed something or tried to;
-// leases are left out.
+// leases are left out, and so are the tokens by which agents stay known to the hub.
 func Writes(events []fleet.AuditEvent) []fleet.AuditEvent {
 	return slices.DeleteFunc(ByProduct(events), func(e fleet.AuditEvent) bool {
-		return !e.Write() || e.Resource == "leases" || e.Resource == "tokenreviews" || e.Resource == "subjectaccessreviews" || e.Resource == "selfsubjectreviews" || e.Resource == "selfsubjectrulesreviews"
+		identity := e.Subresource == "token" || e.Resource == "secrets" && e.Namespace == fleet.HubNamespace
+		return !e.Write() || identity || e.Resource == "leases" || e.Resource == "tokenreviews" || e.Resource == "subjectaccessreviews" || e.Resource == "selfsubjectreviews" || e.Resource == "selfsubjectrulesreviews"
 	})
 }
 
