@@ -178,6 +178,8 @@ const (
 	ReasonCredentialRefused = "CredentialRefused"
 	// ReasonCredentialRejected: the member's API server does not accept the credential.
 	ReasonCredentialRejected = "CredentialRejected"
+	// ReasonTooMuchSent: the member sends the hub more than any member may.
+	ReasonTooMuchSent = "TooMuchSent"
 	// ReasonNamespaceConflict: the mailbox namespace exists and is not the hub's.
 	ReasonNamespaceConflict = "NamespaceConflict"
 )

@@ -37,6 +37,8 @@ type MemberCluster struct {
 //
 // +kubebuilder:validation:XValidation:rule="has(oldSelf.__namespace__) ? has(self.__namespace__) && self.__namespace__ == oldSelf.__namespace__ : !has(self.__namespace__)",message="namespace cannot be changed, set or removed: register another MemberCluster. This one first has to lose its apps, by labels or spec.placement: what still runs in a namespace when its MemberCluster is deleted is left there, and nothing removes it"
 // +kubebuilder:validation:XValidation:rule="self.mode == 'Push' ? has(self.kubeconfigSecretRef) : !has(self.kubeconfigSecretRef)",message="a Push member needs kubeconfigSecretRef, the Secret with its kubeconfig in the hub's namespace; a Pull member must not have one"
+// +kubebuilder:validation:XValidation:rule="!has(self.tenantServiceAccount) || self.mode == 'Push'",message="tenantServiceAccount is for Push members: the agent of a Pull member is told by kubectl myapp join --tenant-service-account"
+// +kubebuilder:validation:XValidation:rule="!has(self.tenantServiceAccount) || !has(self.__namespace__)",message="tenantServiceAccount is for whole clusters: in the one namespace of this member the hub has no other rights than those that are granted to it there"
 type MemberClusterSpec struct {
 	// Mode is how workloads get to the cluster: with Push the hub writes to its
 	// API server; with Pull an agent on the cluster fetches them from its
@@ -90,6 +92,17 @@ type MemberClusterSpec struct {
 	// +kubebuilder:validation:XValidation:rule="!format.dns1123Label().validate(self).hasValue()",message="it is not the name of a namespace: use lower-case letters, digits and '-', as in kubectl get namespaces"
 	// +kubebuilder:validation:XValidation:rule="!(self in ['kube-system', 'kube-public', 'kube-node-lease', 'myapp-hub-system'])",message="this namespace holds accounts and Secrets of the cluster or of the hub, which the pods of any app in it could use: choose one that is the tenant's own"
 	Namespace string `json:"namespace,omitempty"`
+	// TenantServiceAccount makes the hub act on the member, in each namespace, as the
+	// ServiceAccount of this name there, with its rights and no others: who runs the
+	// cluster decides by them what the apps of a namespace may have. Namespaces that are
+	// missing are made by the hub itself; the account and its rights are not. A namespace
+	// without the account gets nothing. For Push members that are whole clusters.
+	// Default: none, the hub acts as itself. Example: myapp-tenant
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:XValidation:rule="!format.dns1123Subdomain().validate(self).hasValue()",message="it is not the name of a ServiceAccount: use lower-case letters, digits, '-' and '.', as in kubectl get serviceaccounts"
+	TenantServiceAccount string `json:"tenantServiceAccount,omitempty"`
 	// Properties are facts about the cluster that apps may use, as
 	// $(cluster.properties.KEY), in images, environment variables and patches.
 	// Unlike labels their values may be any text.

@@ -78,6 +78,7 @@ func command() *cobra.Command {
 	f.StringVar(&o.MetricsCertDir, "metrics-cert-dir", "", "directory with tls.crt and tls.key for /metrics; default: a self-signed certificate")
 	f.StringVar(&o.HealthProbeBindAddress, "health-probe-bind-address", ":8081", "address of /healthz and /readyz")
 	f.StringVar(&o.PprofBindAddress, "pprof-bind-address", "", "loopback address of Go's profiles, such as 127.0.0.1:6060; default: off")
+	f.StringVar(&o.TenantServiceAccount, "tenant-service-account", "", "act, in each namespace, as the ServiceAccount of this name there; default: as itself")
 	f.StringVar(&logFormat, "log-format", logging.JSON, "json or text")
 	f.IntVarP(&verbosity, "v", "v", 0, "log verbosity: 1 shows every change on the cluster")
 	return cmd

@@ -36,6 +36,7 @@ import (
 	"github.com/example/myapp-hub/pkg/agent/heartbeat"
 	"github.com/example/myapp-hub/pkg/agent/identity"
 	"github.com/example/myapp-hub/pkg/agent/mailbox"
+	"github.com/example/myapp-hub/pkg/impersonate"
 	"github.com/example/myapp-hub/pkg/pprof"
 )
 
@@ -60,6 +61,10 @@ type Options struct {
 	MetricsCertDir string
 	// HealthProbeBindAddress serves /healthz and /readyz. Example: :8081
 	HealthProbeBindAddress string
+	// TenantServiceAccount makes the agent act on its cluster, in each namespace, as the
+	// ServiceAccount of this name there. Not for a member that is one namespace.
+	// Default: none, the agent acts as itself. Example: myapp-tenant
+	TenantServiceAccount string
 	// HeartbeatInterval is the time between two signs of life. The hub takes the
 	// member for silent after two and a half of them and 5 s. Between 1 s and 45 s.
 	// Default: 30 s.
@@ -90,9 +95,19 @@ func Run(ctx context.Context, o Options) error {
 	}
 	local := rest.CopyConfig(o.Local)
 	local.QPS = -1 // API priority and fairness does the rest.
+	if o.TenantServiceAccount != "" {
+		as, err := impersonate.ServiceAccounts(o.TenantServiceAccount, impersonate.OwnNamespace, o.Secret.Namespace)
+		if err != nil {
+			return fmt.Errorf("--tenant-service-account: %w", err)
+		}
+		local.Wrap(as)
+	}
 	who, err := identify(ctx, o, local, scheme)
 	if err != nil {
 		return err
+	}
+	if o.TenantServiceAccount != "" && who.Namespace != "" {
+		return fmt.Errorf("--tenant-service-account is for whole clusters, and member %s is namespace %s of its cluster", who.Member, who.Namespace)
 	}
 	own, err := cluster.New(local, func(c *cluster.Options) {
 		c.Scheme = scheme
@@ -213,7 +228,7 @@ func setup(mgr manager.Manager, own cluster.Cluster, o Options, who self) error 
 	}
 	works := &mailbox.Reconciler{Hub: mgr.GetClient(), Live: mgr.GetAPIReader(), Clock: clock.RealClock{}}
 	err = mailbox.Setup(mgr, works, apply.Config{
-		Member: who.Member, Namespace: who.Namespace, Cache: own.GetCache(), Metadata: writer, Dynamic: whole, Mapper: own.GetRESTMapper(),
+		Member: who.Member, Namespace: who.Namespace, Tenants: o.TenantServiceAccount != "", Cache: own.GetCache(), Metadata: writer, Dynamic: whole, Mapper: own.GetRESTMapper(),
 		Discover: func() (meta.RESTMapper, error) { return apply.NewMapper(own.GetConfig(), own.GetHTTPClient()) },
 	})
 	if err != nil {

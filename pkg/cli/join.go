@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net/url"
 
 	"github.com/spf13/cobra"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -36,9 +37,10 @@ const joinExample = `  # On the cluster that joins, with the line from the hub
   kubectl myapp join --mode push eu-1 --context eu-1 --hub-context hub --labels region=eu`
 
 type joinFlags struct {
-	mode                         string
-	token, image, dryRun, output string
-	skipAgent                    bool
+	mode                  string
+	token, dryRun, output string
+	agent                 join.AgentOptions
+	skipAgent             bool
 
 	push   join.PushOptions
 	hub    hubFlags
@@ -68,8 +70,10 @@ func joinCommand(member *hubFlags) *cobra.Command {
 	f := cmd.Flags()
 	f.StringVar(&o.mode, "mode", "pull", "pull or push")
 	f.StringVar(&o.token, "token", "", "what kubectl myapp token create has printed; required for pull")
-	f.StringVar(&o.image, "image", "myapp-hub/agent:latest", "image of the agent")
+	f.StringVar(&o.agent.Image, "image", "myapp-hub/agent:latest", "image of the agent")
+	f.StringVar(&o.agent.Proxy, "proxy", "", "URL of the HTTP proxy by which the agent reaches the hub; default: none")
 	f.BoolVar(&o.skipAgent, "skip-agent", false, "install account, rights and Secret only; the agent runs elsewhere")
+	f.StringVar(&o.agent.TenantServiceAccount, "tenant-service-account", "", "act on this cluster, in each namespace, as the ServiceAccount of this name there; default: with rights for all apps")
 	f.StringVar(&o.dryRun, "dry-run", "none", "none or client; with client nothing is changed, and the objects are printed")
 	f.StringVarP(&o.output, "output", "o", "yaml", "yaml; for --dry-run=client")
 	f.StringVar(&o.hub.kubeconfig, "hub-kubeconfig", "", "kubeconfig of the hub, for push; default: as kubectl")
@@ -124,7 +128,7 @@ func (o *joinFlags) runPush(cmd *cobra.Command, member *hubFlags) error {
 	if len(o.push.CA) == 0 {
 		return fmt.Errorf("the kubeconfig does not say how to verify this cluster: give --ca-file")
 	}
-	o.push.TokenTimeout = mailboxTimeout
+	o.push.TokenTimeout, o.push.TenantServiceAccount = mailboxTimeout, o.agent.TenantServiceAccount
 	err = join.Push(cmd.Context(), hub, c, o.push, func(c client.Client, object client.Object) error {
 		content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(object)
 		if err != nil {
@@ -153,16 +157,30 @@ func (o *joinFlags) objects() ([]*unstructured.Unstructured, join.Line, error) {
 	if err != nil {
 		return nil, line, fmt.Errorf("--token cannot be used: %w", err)
 	}
-	objects, err := join.Objects(line)
+	objects, err := join.Objects(line, o.agent.TenantServiceAccount)
 	if err != nil || o.skipAgent {
 		return objects, line, err
 	}
-	agent, err := runtime.DefaultUnstructuredConverter.ToUnstructured(join.Agent(line, o.image))
-	if err != nil {
+	if err := checkProxy(o.agent.Proxy); err != nil {
 		return nil, line, err
 	}
-	delete(agent, "status")
-	return append(objects, &unstructured.Unstructured{Object: agent}), line, nil
+	for _, object := range []client.Object{join.Network(line), join.Agent(line, o.agent)} {
+		content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(object)
+		if err != nil {
+			return nil, line, err
+		}
+		delete(content, "status")
+		objects = append(objects, &unstructured.Unstructured{Object: content})
+	}
+	return objects, line, nil
+}
+
+func checkProxy(proxy string) error {
+	u, err := url.Parse(proxy)
+	if proxy == "" || err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" {
+		return nil
+	}
+	return fmt.Errorf("--proxy is not the URL of an HTTP proxy, such as http://proxy.example.com:3128")
 }
 
 func printObjects(out io.Writer, objects []*unstructured.Unstructured) error {

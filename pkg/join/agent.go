@@ -6,6 +6,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
@@ -17,8 +18,19 @@ import (
 // annotationJoin restarts an agent whose cluster is joined again.
 const annotationJoin = "example.com/join"
 
+// AgentOptions are how an agent runs.
+type AgentOptions struct {
+	// Image of the agent.
+	Image string
+	// Proxy is the URL of the HTTP proxy by which the agent reaches the hub. Default: none.
+	Proxy string
+	// TenantServiceAccount is the ServiceAccount as which the agent acts in each
+	// namespace. Default: itself.
+	TenantServiceAccount string
+}
+
 // Agent is the Deployment of the agent.
-func Agent(l Line, image string) *appsv1.Deployment {
+func Agent(l Line, o AgentOptions) *appsv1.Deployment {
 	name := AgentName(l.Namespace)
 	selector := map[string]string{"app.kubernetes.io/name": "myapp-agent", "app.kubernetes.io/instance": name}
 	labels := map[string]string{v1.LabelManagedBy: "kubectl-myapp"}
@@ -42,24 +54,57 @@ func Agent(l Line, image string) *appsv1.Deployment {
 						RunAsNonRoot: ptr.To(true), RunAsUser: ptr.To[int64](65532), RunAsGroup: ptr.To[int64](65532),
 						SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},
 					},
-					Containers: []corev1.Container{agentContainer(name, image, l.Namespace != "")},
+					Containers: []corev1.Container{agentContainer(name, o, l.Namespace != "")},
 				},
 			},
 		},
 	}
 }
 
-func agentContainer(name, image string, namespaced bool) corev1.Container {
+// proxyEnv leads to the proxy, but for the agent's own cluster.
+func proxyEnv(proxy string) []corev1.EnvVar {
+	if proxy == "" {
+		return nil
+	}
+	return []corev1.EnvVar{
+		{Name: "HTTPS_PROXY", Value: proxy},
+		{Name: "NO_PROXY", Value: "$(KUBERNETES_SERVICE_HOST),.svc,.cluster.local"},
+	}
+}
+
+// Network lets the agent out and nobody in but those who read its metrics. Where the two
+// API servers are is not known to a policy.
+func Network(l Line) *networkingv1.NetworkPolicy {
+	agent := Agent(l, AgentOptions{})
+	tcp, udp := corev1.ProtocolTCP, corev1.ProtocolUDP
+	return &networkingv1.NetworkPolicy{
+		TypeMeta:   metav1.TypeMeta{APIVersion: "networking.k8s.io/v1", Kind: "NetworkPolicy"},
+		ObjectMeta: metav1.ObjectMeta{Namespace: agent.Namespace, Name: agent.Name, Labels: agent.Labels},
+		Spec: networkingv1.NetworkPolicySpec{
+			PodSelector: *agent.Spec.Selector,
+			PolicyTypes: []networkingv1.PolicyType{networkingv1.PolicyTypeIngress, networkingv1.PolicyTypeEgress},
+			Ingress:     []networkingv1.NetworkPolicyIngressRule{{Ports: []networkingv1.NetworkPolicyPort{{Protocol: &tcp, Port: ptr.To(intstr.FromString("metrics"))}}}},
+			Egress: []networkingv1.NetworkPolicyEgressRule{{Ports: []networkingv1.NetworkPolicyPort{
+				{Protocol: &tcp}, {Protocol: &udp, Port: ptr.To(intstr.FromInt32(53))},
+			}}},
+		},
+	}
+}
+
+func agentContainer(name string, o AgentOptions, namespaced bool) corev1.Container {
 	args := []string{"--secret=" + Namespace + "/" + name}
 	if namespaced {
 		// It may not ask its cluster who may read the metrics.
 		args = append(args, "--metrics-bind-address=0")
 	}
+	if o.TenantServiceAccount != "" {
+		args = append(args, "--tenant-service-account="+o.TenantServiceAccount)
+	}
 	probe := func(path string) *corev1.Probe {
 		return &corev1.Probe{ProbeHandler: corev1.ProbeHandler{HTTPGet: &corev1.HTTPGetAction{Path: path, Port: intstr.FromString("health")}}}
 	}
 	return corev1.Container{
-		Name: "agent", Image: image, Args: args,
+		Name: "agent", Image: o.Image, Args: args, Env: proxyEnv(o.Proxy),
 		Ports:         []corev1.ContainerPort{{Name: "health", ContainerPort: 8081}, {Name: "metrics", ContainerPort: 8443}},
 		LivenessProbe: probe("/healthz"), ReadinessProbe: probe("/readyz"),
 		Resources: corev1.ResourceRequirements{

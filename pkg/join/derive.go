@@ -61,6 +61,9 @@ func Recorded(ctx context.Context, cluster client.Client, member *v1.MemberClust
 // no others: a ClusterRole, or a Role if the member is one namespace. recorded are kinds
 // that apps have had. The rules name one resource each, so that they can be compared.
 func Derived(member *v1.MemberCluster, uses []Use, recorded []schema.GroupVersionKind) (*unstructured.Unstructured, error) {
+	if tenants := member.Spec.TenantServiceAccount; tenants != "" {
+		return nil, fmt.Errorf("on %s apps have the rights of ServiceAccount %s in their namespace: ask there, with kubectl auth can-i --list -n NAMESPACE --as system:serviceaccount:NAMESPACE:%s", member.Name, tenants, tenants)
+	}
 	rights, err := Rights(strings.ToLower(string(member.Spec.Mode)), member.Spec.Namespace)
 	if err != nil {
 		return nil, err

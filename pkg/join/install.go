@@ -29,9 +29,10 @@ func AgentName(namespace string) string {
 }
 
 // Objects are what has to be on a cluster that joins, in the order in which they are
-// applied: the agent's namespace, account and rights, and what it knows of the hub.
-func Objects(l Line) ([]*unstructured.Unstructured, error) {
-	rights, err := Rights("pull", l.Namespace)
+// applied: the agent's namespace, account and rights, and what it knows of the hub. tenants
+// is the ServiceAccount as which the agent acts in each namespace, if it does.
+func Objects(l Line, tenants string) ([]*unstructured.Unstructured, error) {
+	rights, err := RightsOf("pull", l.Namespace, tenants)
 	if err != nil {
 		return nil, err
 	}

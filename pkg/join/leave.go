@@ -9,6 +9,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
@@ -233,8 +234,11 @@ func Uninstall(ctx context.Context, cluster client.Client, mode v1.Mode, namespa
 		home = Namespace
 	}
 	extra("v1", "ConfigMap", home, inventory)
+	extra(rbacv1.SchemeGroupVersion.String(), "Role", home, inventory)
+	extra(rbacv1.SchemeGroupVersion.String(), "RoleBinding", home, inventory)
 	if mode == v1.ModePull {
 		extra("v1", "Secret", Namespace, AgentName(namespace))
+		extra("networking.k8s.io/v1", "NetworkPolicy", Namespace, AgentName(namespace))
 		extra("apps/v1", "Deployment", Namespace, AgentName(namespace))
 	} else {
 		extra("v1", "Secret", Namespace, tokenSecret(namespace).Name)

@@ -26,6 +26,9 @@ type PushOptions struct {
 	Member string
 	// Namespace makes it a member of one namespace of the cluster.
 	Namespace string
+	// TenantServiceAccount is the ServiceAccount as which the hub acts in each namespace.
+	// Default: itself.
+	TenantServiceAccount string
 	// Labels are those of the MemberCluster.
 	Labels map[string]string
 	// Server and CA are how the hub reaches the cluster's API server. Required.
@@ -61,7 +64,7 @@ func tokenSecret(namespace string) *corev1.Secret {
 // Push makes an account with rights on a cluster, and gives its token to the hub. apply
 // puts an object on the cluster.
 func Push(ctx context.Context, hub, member client.Client, o PushOptions, apply func(client.Client, client.Object) error) error {
-	rights, err := Rights("push", o.Namespace)
+	rights, err := RightsOf("push", o.Namespace, o.TenantServiceAccount)
 	if err != nil {
 		return err
 	}
@@ -92,7 +95,7 @@ func Push(ctx context.Context, hub, member client.Client, o PushOptions, apply f
 			TypeMeta:   metav1.TypeMeta{APIVersion: v1.GroupVersion.String(), Kind: "MemberCluster"},
 			ObjectMeta: metav1.ObjectMeta{Name: o.Member, Labels: o.Labels},
 			Spec: v1.MemberClusterSpec{
-				Mode: v1.ModePush, Namespace: o.Namespace, KubeconfigSecretRef: &v1.SecretKeyRef{Name: kubeconfigSecret(o.Member), Key: "kubeconfig"},
+				Mode: v1.ModePush, Namespace: o.Namespace, TenantServiceAccount: o.TenantServiceAccount, KubeconfigSecretRef: &v1.SecretKeyRef{Name: kubeconfigSecret(o.Member), Key: "kubeconfig"},
 			},
 		},
 	} {

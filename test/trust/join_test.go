@@ -140,7 +140,7 @@ func TestJoin(t *testing.T) {
 		}
 	}
 	mustMyapp(t, f, newcomer, append(command, "--skip-agent")...)
-	if err := f.RunAgent(t.Context(), newcomer, "late"); err != nil {
+	if err := f.RunAgent(t.Context(), newcomer, "late", fleet.AgentRun{}); err != nil {
 		t.Fatal(err)
 	}
 	stopped := false
@@ -207,7 +207,7 @@ func TestJoin(t *testing.T) {
 	stop()
 	command, _ = newToken(t, f, "late", "--replace", "--accept")
 	mustMyapp(t, f, newcomer, append(command, "--skip-agent")...)
-	if err := f.RunAgent(t.Context(), newcomer, "late"); err != nil {
+	if err := f.RunAgent(t.Context(), newcomer, "late", fleet.AgentRun{}); err != nil {
 		t.Fatal(err)
 	}
 	stopped = false

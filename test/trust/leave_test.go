@@ -33,7 +33,7 @@ func joinNewcomer(t *testing.T, f *fleet.Fleet, name string) (stop func()) {
 	leave(t, f, name)
 	command, _ := newToken(t, f, name, "--accept", "--labels", expect.NameLabel+"="+name)
 	mustMyapp(t, f, newcomer, append(command, "--skip-agent")...)
-	if err := f.RunAgent(t.Context(), newcomer, name); err != nil {
+	if err := f.RunAgent(t.Context(), newcomer, name, fleet.AgentRun{}); err != nil {
 		t.Fatal(err)
 	}
 	stop = func() {

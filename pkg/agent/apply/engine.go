@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -21,6 +22,10 @@ import (
 // RequestTimeout is the deadline of every single request to a cluster. It is
 // set by context: a timeout on the client would end watches too.
 const RequestTimeout = 5 * time.Second
+
+// MaxObjects is how many objects of apps a cluster may show, whoever made them. It is
+// what some 25,000 apps have.
+const MaxObjects = 100_000
 
 // Owner is the app on whose behalf the engine acts.
 type Owner struct {
@@ -48,6 +53,8 @@ type Config struct {
 	// that others use too. Empty: each app's are in the namespace that it has on the
 	// hub.
 	Namespace string
+	// Tenants is true if the clients act, in each namespace, as a ServiceAccount there.
+	Tenants bool
 	// Cache holds what CacheOptions says. It may be started later.
 	Cache cache.Cache
 	// Metadata writes to the cluster and reads from it live, Dynamic reads whole
@@ -61,6 +68,9 @@ type Config struct {
 	// changed or is gone; initial is true for one that was there when the watch began.
 	// It must not block.
 	OnChange func(app App, initial bool)
+	// OnFlood is called when there are more objects of apps than MaxObjects. It must not
+	// block. Nil: there may be any number.
+	OnFlood func()
 	// OnSync is called when a kind that an app waits for has been listed.
 	OnSync func()
 	// Held is asked before each write; nothing is written while it is true, for the
@@ -78,25 +88,28 @@ type Config struct {
 type Engine struct {
 	member     string
 	namespace  string
+	tenants    bool
 	cache      cache.Cache
 	metadata   metadata.Interface
 	dynamic    dynamic.Interface
 	mapper     meta.RESTMapper
 	discover   func() (meta.RESTMapper, error)
 	onChange   func(App, bool)
+	onFlood    func()
 	onSync     func()
 	held       func() (message string, held bool)
 	unanswered *Unanswered
 	memory     *memory
 	rights     rights
 	watches    watches
+	objects    atomic.Int64 // how many the stores have
 }
 
 // New makes the engine of a member. It must be started before it is used.
 func New(c Config) *Engine {
 	e := &Engine{
-		member: c.Member, namespace: c.Namespace, cache: c.Cache, metadata: c.Metadata, dynamic: c.Dynamic, mapper: c.Mapper, discover: c.Discover,
-		onChange: c.OnChange, onSync: c.OnSync, held: c.Held, unanswered: c.Unanswered,
+		member: c.Member, namespace: c.Namespace, tenants: c.Tenants, cache: c.Cache, metadata: c.Metadata, dynamic: c.Dynamic, mapper: c.Mapper, discover: c.Discover,
+		onChange: c.OnChange, onFlood: c.OnFlood, onSync: c.OnSync, held: c.Held, unanswered: c.Unanswered,
 		memory: newMemory(c.Covered),
 	}
 	e.watches.kinds = map[kindKey]kindWatch{}

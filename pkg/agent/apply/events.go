@@ -43,6 +43,11 @@ func (e *Engine) handler(kind schema.GroupKind, objects *store) toolscache.Resou
 			if r == nil {
 				return
 			}
+			objects.size.Add(1)
+			if e.objects.Add(1) > MaxObjects && e.onFlood != nil {
+				e.onFlood()
+				return
+			}
 			app := e.appOf(r)
 			objects.put(app, r)
 			if !e.saysNothing(kind, r) {
@@ -67,6 +72,8 @@ func (e *Engine) handler(kind schema.GroupKind, objects *store) toolscache.Resou
 		},
 		DeleteFunc: func(object any) {
 			if r := recordOf(object); r != nil {
+				objects.size.Add(-1)
+				e.objects.Add(-1)
 				app := e.appOf(r)
 				objects.drop(app, r)
 				tell(app, false)

@@ -14,12 +14,13 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	v1 "github.com/example/myapp-hub/api/v1"
+	"github.com/example/myapp-hub/pkg/impersonate"
 )
 
 // inventory is the ConfigMap that names the kinds of which apps have had objects
 // on the member.
 func (e *Engine) inventory() types.NamespacedName {
-	const namespace, name = "myapp-hub-system", "myapp-hub-inventory"
+	const namespace, name = impersonate.OwnNamespace, "myapp-hub-inventory"
 	return types.NamespacedName{Namespace: cmp.Or(e.namespace, namespace), Name: name}
 }
 

@@ -17,6 +17,7 @@ import (
 	"k8s.io/client-go/dynamic"
 
 	v1 "github.com/example/myapp-hub/api/v1"
+	"github.com/example/myapp-hub/pkg/impersonate"
 	"github.com/example/myapp-hub/pkg/manifest"
 )
 
@@ -30,8 +31,14 @@ const (
 	nowhere = "-"
 )
 
-// needed are the verbs that the engine uses on objects of apps.
-func needed() []string { return []string{"get", "list", "watch", "create", "patch", "delete"} }
+// needed are the verbs that the engine uses on objects of apps. What tenants do, they do
+// not list and watch, which is for all of them at once.
+func needed(tenants bool) []string {
+	if tenants {
+		return []string{"get", "create", "patch", "delete"}
+	}
+	return []string{"get", "list", "watch", "create", "patch", "delete"}
+}
 
 // rights are what the engine may do on its cluster, as the cluster says. An app of which
 // one object could not be made is not begun: half of it would be worse.
@@ -48,13 +55,21 @@ type answer struct {
 	at      time.Time
 }
 
+// scope is where an engine has its rights.
+type scope struct {
+	// only is true for the engine of one namespace, tenants for one that acts as another
+	// in each.
+	only, tenants bool
+}
+
 // missing are the rules that would have to be granted before objects of these kinds can
 // be put into a namespace. What one has in all namespaces is asked for first, if there is
-// more than the one.
-func (r *rights) missing(ctx context.Context, client dynamic.Interface, namespace string, only bool, kinds []schema.GroupResource, now time.Time) ([]string, error) {
-	if !only {
+// more than the one, and if one is the same in all of them.
+func (r *rights) missing(ctx context.Context, client dynamic.Interface, namespace string, s scope, kinds []schema.GroupResource, now time.Time) ([]string, error) {
+	verbs := needed(s.tenants)
+	if !s.only && !s.tenants {
 		everywhere, err := r.ask(ctx, client, nowhere, now, rightsTTL)
-		if err != nil || everywhere.partial || len(everywhere.lacks(kinds)) == 0 {
+		if err != nil || everywhere.partial || len(everywhere.lacks(kinds, verbs)) == 0 {
 			return nil, err
 		}
 	}
@@ -62,12 +77,12 @@ func (r *rights) missing(ctx context.Context, client dynamic.Interface, namespac
 	if err != nil || here.partial {
 		return nil, err
 	}
-	if len(here.lacks(kinds)) > 0 {
+	if len(here.lacks(kinds, verbs)) > 0 {
 		if here, err = r.ask(ctx, client, namespace, now, rightsRecheck); err != nil {
 			return nil, err
 		}
 	}
-	return here.lacks(kinds), nil
+	return here.lacks(kinds, verbs), nil
 }
 
 // ask is what the cluster has answered no longer ago than that.
@@ -95,7 +110,7 @@ func (r *rights) ask(ctx context.Context, client dynamic.Interface, namespace st
 // review asks the cluster for all of one's rights in a namespace, which is one request. A
 // cluster that cannot tell them leaves it to each request.
 func review(ctx context.Context, client dynamic.Interface, namespace string) (answer, error) {
-	ctx, cancel := context.WithTimeout(ctx, RequestTimeout)
+	ctx, cancel := context.WithTimeout(impersonate.In(ctx, namespace), RequestTimeout)
 	defer cancel()
 	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(&authorizationv1.SelfSubjectRulesReview{
 		TypeMeta: metav1.TypeMeta{APIVersion: authorizationv1.SchemeGroupVersion.String(), Kind: "SelfSubjectRulesReview"},
@@ -122,11 +137,11 @@ func review(ctx context.Context, client dynamic.Interface, namespace string) (an
 }
 
 // lacks are the rules that are missing, in the form of RBAC.
-func (a answer) lacks(kinds []schema.GroupResource) []string {
+func (a answer) lacks(kinds []schema.GroupResource, needed []string) []string {
 	var rules []string
 	for _, kind := range kinds {
 		var verbs []string
-		for _, verb := range needed() {
+		for _, verb := range needed {
 			if !slices.ContainsFunc(a.rules, func(r authorizationv1.ResourceRule) bool { return allows(r, kind, verb) }) {
 				verbs = append(verbs, verb)
 			}
@@ -170,7 +185,7 @@ func (e *Engine) permitted(ctx context.Context, home string, manifests []manifes
 			kinds = append(kinds, kind)
 		}
 	}
-	missing, err := e.rights.missing(ctx, e.dynamic, home, e.namespace != "", kinds, time.Now())
+	missing, err := e.rights.missing(ctx, e.dynamic, home, scope{only: e.namespace != "", tenants: e.tenants}, kinds, time.Now())
 	if err != nil || len(missing) == 0 {
 		return Change{}, err == nil, err
 	}

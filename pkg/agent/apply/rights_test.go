@@ -13,7 +13,7 @@ func TestLacks(t *testing.T) {
 	rule := func(group, resource string, verbs ...string) authorizationv1.ResourceRule {
 		return authorizationv1.ResourceRule{APIGroups: []string{group}, Resources: []string{resource}, Verbs: verbs}
 	}
-	all := needed()
+	all := needed(false)
 	const deployments, services = `{apiGroups: ["apps"], resources: [deployments], verbs: [get, list, watch, create, patch, delete]}`, `{apiGroups: [""], resources: [services], verbs: [get, list, watch, create, patch, delete]}`
 	named := rule("apps", "deployments", all...)
 	named.ResourceNames = []string{"web"}
@@ -32,7 +32,7 @@ func TestLacks(t *testing.T) {
 		{"another group", []authorizationv1.ResourceRule{rule("extensions", "deployments", all...), rule("", "services", all...)}, []string{deployments}},
 		{"a verb", []authorizationv1.ResourceRule{rule("apps", "deployments", all[:5]...), rule("", "services", all...)}, []string{`{apiGroups: ["apps"], resources: [deployments], verbs: [delete]}`}},
 	} {
-		if got := (answer{rules: tt.rules}).lacks(kinds); !slices.Equal(got, tt.want) {
+		if got := (answer{rules: tt.rules}).lacks(kinds, needed(false)); !slices.Equal(got, tt.want) {
 			t.Errorf("%s: %v, want %v", tt.reason, got, tt.want)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"iter"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"unique"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -18,6 +19,8 @@ type store struct {
 	mu     sync.RWMutex
 	byUID  index[types.UID]
 	byName index[types.NamespacedName]
+	// size is how many objects the events told of, of whatever app.
+	size atomic.Int64
 }
 
 // index has the objects of each app by what it is known by, which is the same for all

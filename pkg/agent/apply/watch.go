@@ -166,6 +166,9 @@ func (e *Engine) begin(gvk schema.GroupVersionKind, failures int) (kindWatch, er
 			watch.synced = func() bool { return registration.HasSynced() && !closed(i.lost) }
 		}
 	}
+	if before, ok := e.watches.kinds[gvk.GroupKind()]; ok {
+		e.objects.Add(-before.store.size.Load())
+	}
 	e.watches.kinds[gvk.GroupKind()] = watch
 	if !isBase(gvk) {
 		go e.keepWatching(ctx, watch)
@@ -267,7 +270,7 @@ func (e *Engine) prepare(ctx context.Context, home string, manifests []manifest.
 		if !watch.synced() {
 			change := refused(m, v1.ReasonUnreadable, "waiting for the first list of %s objects", m.GVK.Kind)
 			if watch.denied() {
-				change = refused(m, v1.ReasonPermissionMissing, "%s may not be listed there: grant the account on the member %s, or remove the object from the app", mapping.Resource.Resource, ruleFor(mapping.Resource.GroupResource(), needed()))
+				change = refused(m, v1.ReasonPermissionMissing, "%s may not be listed there: grant the account on the member %s, or remove the object from the app", mapping.Resource.Resource, ruleFor(mapping.Resource.GroupResource(), needed(false)))
 			}
 			change.Retry = retryUnwatched
 			return change, false, nil

@@ -264,9 +264,13 @@ func observe(row *v1.PlacementRow, report *Report, reported bool, m Member, auto
 	if report.AppliedHash != "" {
 		row.AppliedHash = report.AppliedHash
 	}
-	row.CurrentReplicas, row.ReadyReplicas = report.Replicas, report.ReadyReplicas
+	row.CurrentReplicas, row.ReadyReplicas = believable(report.Replicas), believable(report.ReadyReplicas)
 	row.Reason, row.Message = reason, message
 }
+
+// believable is a number of pods that an app can have, as WorkStatus bounds it: a
+// hostile member's API server may say any.
+func believable(pods int32) int32 { return min(max(pods, 0), 100_000) }
 
 // unknown keeps the last report: only its state, reason and time are new.
 func unknown(row *v1.PlacementRow, m Member, now metav1.Time) {

@@ -44,12 +44,16 @@ type Session interface {
 	cluster.Cluster
 	// Namespace is that of a namespaced member, else empty.
 	Namespace() string
+	// Tenants is true if the clients act as another in each namespace.
+	Tenants() bool
 	// Metadata is the client that writes to the member.
 	Metadata() metadata.Interface
 	// Dynamic is the client that reads whole objects from the member.
 	Dynamic() dynamic.Interface
 	// Suspect says that a request found the member silent.
 	Suspect()
+	// Refuse ends the connection to a member that asks too much of the hub.
+	Refuse(message string)
 }
 
 // Controller is the multicluster controller of deliveries. It is a
@@ -130,7 +134,7 @@ func (c *Controller) serve(ctx context.Context, member string, session Session) 
 		return
 	}
 	engine := apply.New(apply.Config{
-		Member: member, Namespace: session.Namespace(), Cache: session.GetCache(), Metadata: session.Metadata(), Dynamic: session.Dynamic(), Mapper: session.GetRESTMapper(),
+		Member: member, Namespace: session.Namespace(), Tenants: session.Tenants(), Cache: session.GetCache(), Metadata: session.Metadata(), Dynamic: session.Dynamic(), Mapper: session.GetRESTMapper(),
 		Discover: func() (meta.RESTMapper, error) { return apply.NewMapper(session.GetConfig(), session.GetHTTPClient()) },
 		OnChange: func(app apply.App, initial bool) {
 			req := request(member, app.NamespacedName)
@@ -141,6 +145,9 @@ func (c *Controller) serve(ctx context.Context, member string, session Session) 
 			case !c.isPlaced(ctx, app.NamespacedName, member): // else enqueuePlaced sees to it
 				later(c.queue, req)
 			}
+		},
+		OnFlood: func() {
+			session.Refuse(fmt.Sprintf("there are more than %d objects with the labels of apps of this hub: delete those that no app has", apply.MaxObjects))
 		},
 		OnSync:     func() { c.refillPlaced(ctx, member) },
 		Unanswered: &c.reconciler.unanswered, Covered: &c.reconciler.covered,

@@ -23,6 +23,8 @@ const (
 	Connected Phase = "Connected"
 	// Unreachable: the member does not answer; it is tried again all the time.
 	Unreachable Phase = "Unreachable"
+	// Refused: the member sends more than it may; it is tried again after a while.
+	Refused Phase = "Refused"
 	// CredentialRejected: the member answers 401 or 403; it is tried again all the time.
 	CredentialRejected Phase = "CredentialRejected"
 )
@@ -52,10 +54,12 @@ type pace struct {
 	// answer. As much again is added at random, so that members that went away
 	// together do not come back in one wave.
 	retry time.Duration
+	// refused is the wait after a Session was refused.
+	refused time.Duration
 }
 
 func defaultPace() pace {
-	return pace{interval: 30 * time.Second, deadline: 5 * time.Second, urgent: 3 * time.Second, suspect: time.Second, retry: time.Second}
+	return pace{interval: 30 * time.Second, deadline: 5 * time.Second, urgent: 3 * time.Second, suspect: time.Second, retry: time.Second, refused: 5 * time.Minute}
 }
 
 // connection is one member with one credential, from Ensure until it is
@@ -91,6 +95,7 @@ type attempt struct {
 	transport *transport
 	session   *Session
 	wake      chan struct{}
+	refused   chan string
 	probed    time.Time
 }
 
@@ -98,6 +103,13 @@ func (a *attempt) suspect() {
 	select {
 	case a.wake <- struct{}{}:
 	default: // a look is due already
+	}
+}
+
+func (a *attempt) refuse(message string) {
+	select {
+	case a.refused <- message:
+	default: // it is refused already
 	}
 }
 
@@ -123,15 +135,19 @@ func (c *connection) run(ctx context.Context, aware multicluster.Aware) {
 			return
 		}
 		c.fail(err)
-		pause(ctx, c.options, c.pace.retry+rand.N(c.pace.retry))
+		wait := c.pace.retry + rand.N(c.pace.retry)
+		if c.phase() == Refused {
+			wait = c.pace.refused
+		}
+		pause(ctx, c.options, wait)
 	}
 }
 
 // open probes the member over fresh TCP connections and builds a Session on them.
 func (c *connection) open(ctx context.Context, tlsConfig *tls.Config) (*attempt, error) {
-	a := &attempt{wake: make(chan struct{}, 1)}
+	a := &attempt{wake: make(chan struct{}, 1), refused: make(chan string, 1)}
 	var err error
-	if a.transport, err = newTransport(c.cfg, tlsConfig, a.suspect); err != nil {
+	if a.transport, err = newTransport(c.cfg, tlsConfig, a.suspect, a.refuse); err != nil {
 		return nil, err
 	}
 	if err = c.probe(ctx, a, c.pace.deadline); err == nil {
@@ -166,6 +182,8 @@ func (c *connection) serve(ctx context.Context, a *attempt, aware multicluster.A
 			if err == nil {
 				err = errors.New("the cache ended")
 			}
+		case message := <-a.refused:
+			err = &probeError{phase: Refused, message: fmt.Sprintf("%s: %s", address(c.cfg.Host), message)}
 		case <-a.wake:
 			pause(sessionCtx, c.options, c.pace.suspect-c.options.Clock.Since(a.probed))
 			err = c.probe(ctx, a, c.pace.urgent)
@@ -241,6 +259,11 @@ func (c *connection) become(phase Phase, message string, cause error) {
 	}
 	log.Info("The connection to a member changed", "message", message)
 	c.changed(c.member)
+}
+
+func (c *connection) phase() Phase {
+	state, _ := c.snapshot()
+	return state.Phase
 }
 
 func (c *connection) snapshot() (ConnState, *Session) {

@@ -16,6 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v1 "github.com/example/myapp-hub/api/v1"
+	"github.com/example/myapp-hub/pkg/impersonate"
 )
 
 // defaultKey is the key within the Secret when none is named.
@@ -69,7 +70,7 @@ func (r *reconciler) observeCredential(ctx context.Context, member *v1.MemberClu
 		// that errs must not end a connection.
 		return nil, fmt.Errorf("reading Secret %s of member %s: %w", key, member.Name, err)
 	}
-	read := readCredential(secret, ref, member.Spec.Namespace)
+	read := readCredential(secret, ref, member)
 	m.secret = secretSeen{ref: ref, uid: secret.UID, version: secret.ResourceVersion, outcome: *read}
 	m.secret.outcome.fresh = nil
 	return read, nil
@@ -81,7 +82,7 @@ func (r *reconciler) noSecret(key client.ObjectKey, m *memory) *credential {
 }
 
 // readCredential is pure.
-func readCredential(secret *corev1.Secret, ref v1.SecretKeyRef, namespace string) *credential {
+func readCredential(secret *corev1.Secret, ref v1.SecretKeyRef, member *v1.MemberCluster) *credential {
 	data, ok := secret.Data[ref.Key]
 	if !ok {
 		return &credential{problem: missing(fmt.Sprintf("Secret %s/%s has no key %q: put the kubeconfig under this key, or set spec.kubeconfigSecretRef.key.",
@@ -93,7 +94,14 @@ func readCredential(secret *corev1.Secret, ref v1.SecretKeyRef, namespace string
 		return &credential{problem: condition(metav1.ConditionFalse, v1.ReasonCredentialRefused,
 			fmt.Sprintf("Secret %s/%s, key %q: %s.", secret.Namespace, secret.Name, ref.Key, refused.Error()))}
 	}
-	sum := sha256.Sum256(slices.Concat([]byte(namespace), []byte{0}, data))
+	if tenants := member.Spec.TenantServiceAccount; tenants != "" {
+		as, err := impersonate.ServiceAccounts(tenants, impersonate.OwnNamespace)
+		if err != nil { // The API server lets no such thing through.
+			return &credential{problem: condition(metav1.ConditionFalse, v1.ReasonCredentialRefused, "spec.tenantServiceAccount: "+err.Error()+".")}
+		}
+		cfg.Wrap(as)
+	}
+	sum := sha256.Sum256(slices.Concat([]byte(member.Spec.Namespace), []byte{0}, []byte(member.Spec.TenantServiceAccount), []byte{0}, data))
 	return &credential{hash: hex.EncodeToString(sum[:]), fresh: cfg}
 }
 
@@ -110,6 +118,9 @@ func decideConnection(state ConnState) *metav1.Condition {
 	case Unreachable:
 		return condition(metav1.ConditionUnknown, v1.ReasonUnreachable,
 			state.Message+". Check the API server and the network from the hub to it; the hub keeps trying.")
+	case Refused:
+		return condition(metav1.ConditionFalse, v1.ReasonTooMuchSent,
+			state.Message+". The hub does not listen to it and looks again every five minutes.")
 	case CredentialRejected:
 		return condition(metav1.ConditionFalse, v1.ReasonCredentialRejected, state.Message+".")
 	}

@@ -21,13 +21,18 @@ type Session struct {
 	cluster.Cluster
 
 	namespace string
+	tenants   bool
 	metadata  metadata.Interface
 	dynamic   dynamic.Interface
 	suspect   func()
+	refuse    func(message string)
 }
 
 // Namespace is that of a namespaced member, else empty.
 func (s *Session) Namespace() string { return s.namespace }
+
+// Tenants is true if what is done in a namespace is done as a ServiceAccount there.
+func (s *Session) Tenants() bool { return s.tenants }
 
 // Metadata is a client that sends objects as they are and receives only their
 // metadata. It shares the connection of the Session.
@@ -41,13 +46,17 @@ func (s *Session) Dynamic() dynamic.Interface { return s.dynamic }
 // than once a second. Suspect never blocks.
 func (s *Session) Suspect() { s.suspect() }
 
+// Refuse ends the Session because the member asks too much of the hub; the message says
+// in what. It is tried again after five minutes. Refuse never blocks.
+func (s *Session) Refuse(message string) { s.refuse(message) }
+
 // newSession builds the clients and the cache of a member over the HTTP client of
 // an attempt. It makes no request.
 func newSession(c *connection, a *attempt) (*Session, error) {
 	cfg, client, member, options := c.cfg, a.transport.client, c.member, c.options
 	cacheOptions := options.CacheOptions(member, c.namespace)
 	if cacheOptions.DefaultWatchErrorHandler == nil {
-		cacheOptions.DefaultWatchErrorHandler = watchErrors(options.Log.WithValues("member", member), a.suspect)
+		cacheOptions.DefaultWatchErrorHandler = watchErrors(options.Log.WithValues("member", member), a)
 	}
 	// A Discard logger has no sink, which cluster.New takes for "none given".
 	built, err := cluster.New(cfg, func(o *cluster.Options) {
@@ -68,16 +77,16 @@ func newSession(c *connection, a *attempt) (*Session, error) {
 	if err != nil {
 		return nil, fmt.Errorf("building the dynamic client of member %s: %w", member, err)
 	}
-	return &Session{Cluster: built, namespace: c.namespace, metadata: light, dynamic: whole, suspect: a.suspect}, nil
+	return &Session{Cluster: built, namespace: c.namespace, tenants: cfg.WrapTransport != nil, metadata: light, dynamic: whole, suspect: a.suspect, refuse: a.refuse}, nil
 }
 
 // watchErrors replaces client-go's handler, which logs an error for each watch
 // of each member whenever one goes away.
-func watchErrors(log logr.Logger, suspect func()) toolscache.WatchErrorHandlerWithContext {
+func watchErrors(log logr.Logger, a *attempt) toolscache.WatchErrorHandlerWithContext {
 	return func(ctx context.Context, _ *toolscache.Reflector, err error) {
 		if ctx.Err() == nil {
 			log.V(1).Info("A watch ended; it is started again", "error", err.Error())
-			suspect()
+			a.suspect()
 		}
 	}
 }

@@ -47,7 +47,7 @@ type transport struct {
 //
 // Redirects are not followed: the credential would go with them. The proxy, if
 // any, is that of the hub's environment, which is the administrator's.
-func newTransport(cfg *rest.Config, tlsConfig *tls.Config, lost func()) (*transport, error) {
+func newTransport(cfg *rest.Config, tlsConfig *tls.Config, lost func(), refuse func(message string)) (*transport, error) {
 	t := &transport{lost: lost, conns: map[*trackedConn]struct{}{}}
 	t.ctx, t.cancel = context.WithCancel(context.Background())
 	t.base = &http.Transport{
@@ -62,7 +62,7 @@ func newTransport(cfg *rest.Config, tlsConfig *tls.Config, lost func()) (*transp
 		ForceAttemptHTTP2: true,
 		HTTP2:             &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingAfter},
 	}
-	wrapped, err := rest.HTTPWrappersForConfig(cfg, t.base)
+	wrapped, err := rest.HTTPWrappersForConfig(cfg, newFrugal(t.base, refuse))
 	if err != nil {
 		t.cancel()
 		return nil, err

@@ -18,7 +18,7 @@ func TestClosedTransportKeepsNoConnection(t *testing.T) {
 		t.Fatal(err)
 	}
 	lost := 0
-	tr, err := newTransport(member.config(), tlsConfig, func() { lost++ })
+	tr, err := newTransport(member.config(), tlsConfig, func() { lost++ }, func(string) {})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,7 +47,7 @@ func TestCredentialDoesNotFollowRedirects(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tr, err := newTransport(member.config(), tlsConfig, func() {})
+	tr, err := newTransport(member.config(), tlsConfig, func() {}, func(string) {})
 	if err != nil {
 		t.Fatal(err)
 	}

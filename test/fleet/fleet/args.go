@@ -128,7 +128,7 @@ func hubArgs(p hubParams) []string {
 type agentParams struct {
 	member, secret, kubeconfig, healthAddr string
 
-	extra []string
+	AgentRun
 }
 
 func agentArgs(p agentParams) []string {
@@ -138,5 +138,5 @@ func agentArgs(p agentParams) []string {
 		"--metrics-bind-address=0",
 		"--health-probe-bind-address=" + p.healthAddr,
 		"--log-format=text",
-	}, p.extra...)
+	}, p.Args...)
 }

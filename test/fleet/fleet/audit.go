@@ -21,7 +21,9 @@ type AuditEvent struct {
 	// Verb is that of RBAC: get, list, watch, create, update, patch, delete, ...
 	Verb string
 	// User who asked; a ServiceAccount is system:serviceaccount:NAMESPACE:NAME.
-	User                  string
+	User string
+	// As whom, if as somebody else.
+	As                    string
 	APIGroup              string
 	Resource, Subresource string
 	Namespace, Name       string
@@ -49,6 +51,9 @@ type auditLine struct {
 	User           struct {
 		Username string `json:"username"`
 	} `json:"user"`
+	ImpersonatedUser struct {
+		Username string `json:"username"`
+	} `json:"impersonatedUser"`
 	ObjectRef struct {
 		Resource    string `json:"resource"`
 		Namespace   string `json:"namespace"`
@@ -125,7 +130,7 @@ func eachAudit(r io.Reader, visit func(AuditEvent)) error {
 
 func (l auditLine) event() AuditEvent {
 	return AuditEvent{
-		Time: l.StageTimestamp, Stage: l.Stage, Verb: l.Verb, User: l.User.Username,
+		Time: l.StageTimestamp, Stage: l.Stage, Verb: l.Verb, User: l.User.Username, As: l.ImpersonatedUser.Username,
 		APIGroup: l.ObjectRef.APIGroup, Resource: l.ObjectRef.Resource, Subresource: l.ObjectRef.Subresource,
 		Namespace: l.ObjectRef.Namespace, Name: l.ObjectRef.Name, RequestURI: l.RequestURI,
 		Code: l.ResponseStatus.Code, UserAgent: l.UserAgent,

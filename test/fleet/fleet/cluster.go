@@ -21,6 +21,10 @@ type Cluster struct {
 	config string // the admin's kubeconfig
 	member MemberConfig
 	ca     *authority
+	// serving issues the API server's certificate: ca, until RotateCA.
+	serving *authority
+	// trust is what verifies the API server, PEM-encoded.
+	trust  []byte
 	admin  *rest.Config
 	client client.Client
 	api    *Process
@@ -137,7 +141,7 @@ func (c *Cluster) ConfigFor(token string, viaProxy bool) *rest.Config {
 	}
 	return &rest.Config{
 		Host: host, BearerToken: token, QPS: -1,
-		TLSClientConfig: rest.TLSClientConfig{CAData: c.ca.pem},
+		TLSClientConfig: rest.TLSClientConfig{CAData: c.trust},
 	}
 }
 
@@ -147,3 +151,6 @@ func (c *Cluster) KubeconfigFor(token string, viaProxy bool) ([]byte, error) {
 }
 
 func (c *Cluster) path(file string) string { return filepath.Join(c.dir, file) }
+
+// Break resets the connections of the hub and the agents; new ones are served.
+func (c *Cluster) Break() { c.proxy.Break() }

@@ -76,7 +76,8 @@ func (f *Fleet) prepareCluster(m MemberConfig) (*Cluster, error) {
 	if c.ca, err = newAuthority(m.Name); err != nil {
 		return nil, err
 	}
-	serving, err := c.ca.server("kube-apiserver")
+	c.serving, c.trust = c.ca, c.ca.pem
+	serving, err := c.serving.server("kube-apiserver")
 	if err != nil {
 		return nil, err
 	}
@@ -90,6 +91,7 @@ func (f *Fleet) prepareCluster(m MemberConfig) (*Cluster, error) {
 	}
 	return c, writeFiles(map[string][]byte{
 		c.path("ca.crt"):            c.ca.pem,
+		c.path(trustFile):           c.trust,
 		c.path("apiserver.crt"):     serving.cert,
 		c.path("apiserver.key"):     serving.key,
 		c.path("sa.key"):            tokens,
@@ -162,7 +164,7 @@ func (c *Cluster) configOf(host, user string, groups ...string) (*rest.Config, e
 	}
 	return &rest.Config{
 		Host: host, QPS: -1,
-		TLSClientConfig: rest.TLSClientConfig{CAData: c.ca.pem, CertData: pair.cert, KeyData: pair.key},
+		TLSClientConfig: rest.TLSClientConfig{CAData: c.trust, CertData: pair.cert, KeyData: pair.key},
 	}, nil
 }
 

@@ -55,7 +55,7 @@ func (c *Cluster) applyEndpoint(ctx context.Context) error {
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: HubNamespace, Name: v1.HubConfigMap, Labels: map[string]string{v1.LabelManagedBy: v1.ManagedBy},
 		},
-		Data: map[string]string{v1.HubServer: c.ProxyURL(), v1.HubCA: string(c.ca.pem)},
+		Data: map[string]string{v1.HubServer: c.ProxyURL(), v1.HubCA: string(c.trust)},
 	})
 	if err != nil {
 		return err
@@ -120,9 +120,9 @@ func (f *Fleet) hubCertificate(name string) (dir string, err error) {
 func (f *Fleet) startAgent(ctx context.Context, params agentParams) error {
 	return withPorts(1, func(ports []int) error {
 		health := loopback(ports[0])
-		params.healthAddr, params.extra = health, f.cfg.AgentArgs
+		params.healthAddr = health
 		p := f.newProcess(AgentProcess(params.member), "agent", agentArgs(params))
-		p.HealthAddr = health
+		p.HealthAddr, p.env = health, params.Env
 		p.ready = httpReady(http.DefaultClient, "http://"+health+"/readyz")
 		return p.startReady(ctx)
 	})

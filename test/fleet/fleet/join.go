@@ -6,8 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -104,23 +104,28 @@ func (f *Fleet) joinPush(ctx context.Context, n newcomer) error {
 	if err != nil {
 		return err
 	}
-	token, err := n.cluster.Token(ctx, HubNamespace, account, tokenTTL)
-	if err != nil {
-		return err
-	}
-	config, err := n.cluster.KubeconfigFor(token, true)
-	if err != nil {
-		return err
-	}
-	secret, err := toUnstructured(&corev1.Secret{
-		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "Secret"},
-		ObjectMeta: metav1.ObjectMeta{Namespace: HubNamespace, Name: n.Name + kubeconfigSuffix},
-		Data:       map[string][]byte{"kubeconfig": config},
-	})
+	secret, err := n.credential(ctx, account)
 	if err != nil {
 		return err
 	}
 	return f.Cluster(HubName).Apply(ctx, secret, n.memberCluster())
+}
+
+// credential is the Secret with the hub's kubeconfig for the member.
+func (n newcomer) credential(ctx context.Context, account string) (*unstructured.Unstructured, error) {
+	token, err := n.cluster.Token(ctx, HubNamespace, account, tokenTTL)
+	if err != nil {
+		return nil, err
+	}
+	config, err := n.cluster.KubeconfigFor(token, true)
+	if err != nil {
+		return nil, err
+	}
+	return toUnstructured(&corev1.Secret{
+		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "Secret"},
+		ObjectMeta: metav1.ObjectMeta{Namespace: HubNamespace, Name: n.Name + kubeconfigSuffix},
+		Data:       map[string][]byte{"kubeconfig": config},
+	})
 }
 
 // joinPull joins a member as a person does, and starts an agent that reaches the hub
@@ -138,20 +143,27 @@ func (f *Fleet) joinPull(ctx context.Context, n newcomer) error {
 	if err := f.claim(ctx, n, false); err != nil {
 		return err
 	}
-	return f.runAgent(ctx, n.cluster, n.Name, account)
+	return f.runAgent(ctx, n.cluster, n.Name, account, AgentRun{Args: f.cfg.AgentArgs})
+}
+
+// AgentRun is what a single agent is started with.
+type AgentRun struct {
+	// Args are added to its command line, Env to its environment: "GOGC=50".
+	Args, Env []string
 }
 
 // RunAgent starts the agent of a member on a cluster that has been given a join token.
-func (f *Fleet) RunAgent(ctx context.Context, cluster, member string) error {
-	return f.runAgent(ctx, f.Cluster(cluster), member, join.AgentName(""))
+func (f *Fleet) RunAgent(ctx context.Context, cluster, member string, run AgentRun) error {
+	run.Args = slices.Concat(f.cfg.AgentArgs, run.Args)
+	return f.runAgent(ctx, f.Cluster(cluster), member, join.AgentName(""), run)
 }
 
-func (f *Fleet) runAgent(ctx context.Context, c *Cluster, member, account string) error {
+func (f *Fleet) runAgent(ctx context.Context, c *Cluster, member, account string, run AgentRun) error {
 	memberConfig := filepath.Join(f.cfg.Dir, member+".agent.kubeconfig")
 	if err := c.writeTokenKubeconfig(ctx, memberConfig, HubNamespace, account); err != nil {
 		return err
 	}
-	return f.startAgent(ctx, agentParams{member: member, secret: HubNamespace + "/" + account, kubeconfig: memberConfig})
+	return f.startAgent(ctx, agentParams{member: member, secret: HubNamespace + "/" + account, kubeconfig: memberConfig, AgentRun: run})
 }
 
 // claim makes a join token for a member and gives it to the member's cluster.
@@ -163,7 +175,7 @@ func (f *Fleet) claim(ctx context.Context, n newcomer, replace bool) error {
 	if err != nil {
 		return err
 	}
-	objects, err := join.Objects(line)
+	objects, err := join.Objects(line, "")
 	if err != nil {
 		return err
 	}
@@ -195,20 +207,16 @@ func (f *Fleet) AgentConfig(ctx context.Context, cluster string) (*rest.Config, 
 	return f.Cluster(HubName).ConfigFor(credential.Token, false), nil
 }
 
-// writeTokenKubeconfig writes a kubeconfig for a ServiceAccount, through the proxy.
+// writeTokenKubeconfig writes a kubeconfig for a ServiceAccount, through the proxy. Like
+// a pod's, it names the file of who issues the API server's certificate.
 func (c *Cluster) writeTokenKubeconfig(ctx context.Context, path, namespace, account string) error {
 	token, err := c.Token(ctx, namespace, account, tokenTTL)
 	if err != nil {
 		return err
 	}
-	b, err := c.KubeconfigFor(token, true)
-	if err != nil {
-		return err
-	}
-	if err := os.WriteFile(path, b, 0o600); err != nil {
-		return fmt.Errorf("writing a kubeconfig for %s: %w", c.name, err)
-	}
-	return nil
+	config := c.ConfigFor(token, true)
+	config.CAData, config.CAFile = nil, c.path(trustFile)
+	return writeKubeconfig(path, c.name, config)
 }
 
 func (n newcomer) memberCluster() *unstructured.Unstructured {

@@ -9,10 +9,12 @@ import (
 	"k8s.io/client-go/tools/clientcmd/api"
 )
 
-// kubeconfig encodes a rest.Config that has its credentials inline.
+// kubeconfig encodes a rest.Config.
 func kubeconfig(cluster string, cfg *rest.Config) ([]byte, error) {
 	out := api.NewConfig()
-	out.Clusters[cluster] = &api.Cluster{Server: cfg.Host, CertificateAuthorityData: cfg.CAData}
+	out.Clusters[cluster] = &api.Cluster{
+		Server: cfg.Host, CertificateAuthorityData: cfg.CAData, CertificateAuthority: cfg.CAFile,
+	}
 	out.AuthInfos[cluster] = &api.AuthInfo{
 		ClientCertificateData: cfg.CertData, ClientKeyData: cfg.KeyData, Token: cfg.BearerToken,
 	}

@@ -74,6 +74,18 @@ func (p *Proxy) Heal() {
 	p.changed.Broadcast()
 }
 
+// Break resets all connections; new ones are served. It is not for a partition.
+func (p *Proxy) Break() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for c := range p.conns {
+		if tcp, ok := c.(*net.TCPConn); ok {
+			_ = tcp.SetLinger(0) // the peer may be gone
+		}
+		_ = c.Close() // the peer may be gone
+	}
+}
+
 // Partitioned says whether the traffic is stopped.
 func (p *Proxy) Partitioned() bool {
 	p.mu.Lock()
