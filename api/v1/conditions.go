@@ -178,6 +178,9 @@ const (
 	ReasonCredentialRefused = "CredentialRefused"
 	// ReasonCredentialRejected: the member's API server does not accept the credential.
 	ReasonCredentialRejected = "CredentialRejected"
+	// ReasonQuotaExceeded: a PlacementQuota of the app's namespace does not allow what the
+	// spec asks for.
+	ReasonQuotaExceeded = "QuotaExceeded"
 	// ReasonTooMuchSent: the member sends the hub more than any member may.
 	ReasonTooMuchSent = "TooMuchSent"
 	// ReasonNamespaceConflict: the mailbox namespace exists and is not the hub's.

@@ -193,6 +193,7 @@ func cacheByObject(namespace string) map[client.Object]cache.ByObject {
 	maps.Copy(byObject, map[client.Object]cache.ByObject{
 		&v1.MyApp{}:                  {Transform: slimApp},
 		&v1.MemberCluster{}:          {Transform: light},
+		&v1.PlacementQuota{}:         {Transform: light},
 		&v1.Work{}:                   {Transform: withoutManifests},
 		&appsv1.ControllerRevision{}: {Label: ours, Transform: light},
 	})

@@ -52,11 +52,12 @@ func scheduled(in *Input, g *groups) verdict {
 }
 
 func applied(in *Input, g *groups) verdict {
+	block := in.blocked()
 	switch {
 	case in.Deleting:
 		return verdict{metav1.ConditionFalse, v1.ReasonDeleting, waitingFor(g)}
-	case in.Invalid != "":
-		return verdict{metav1.ConditionFalse, v1.ReasonSpecInvalid, in.Invalid}
+	case block != nil:
+		return verdict{metav1.ConditionFalse, block.Reason, block.Message}
 	case g.wanted == 0:
 		return verdict{metav1.ConditionFalse, in.PlacementReason, in.PlacementMessage}
 	case g.notUpdated.count > 0:
@@ -95,13 +96,14 @@ func held(g *groups) verdict {
 }
 
 func progressing(in *Input, g *groups) verdict {
+	block := in.blocked()
 	switch {
 	case g.hold != nil:
 		return verdict{metav1.ConditionFalse, g.hold.Reason, g.hold.Message}
 	case in.Deleting:
 		return verdict{metav1.ConditionTrue, v1.ReasonDeleting, waitingToDelete(in, g)}
-	case in.Invalid != "":
-		return verdict{metav1.ConditionFalse, v1.ReasonSpecInvalid, in.Invalid}
+	case block != nil:
+		return verdict{metav1.ConditionFalse, block.Reason, block.Message}
 	case in.Paused:
 		return verdict{metav1.ConditionFalse, v1.ReasonPaused, "spec.paused is true: nothing is changed on any member"}
 	case g.removing.count > 0:
@@ -123,13 +125,14 @@ func progressing(in *Input, g *groups) verdict {
 // ready is never True while the app is stalled or held: whoever waits for an app
 // by its status, as kstatus does, would read it as done and as failed at once.
 func ready(in *Input, g *groups) verdict {
+	block := in.blocked()
 	switch {
 	case g.hold != nil:
 		return verdict{metav1.ConditionFalse, g.hold.Reason, g.hold.Message}
 	case in.Deleting:
 		return verdict{metav1.ConditionFalse, v1.ReasonDeleting, waitingFor(g)}
-	case in.Invalid != "":
-		return verdict{metav1.ConditionFalse, v1.ReasonSpecInvalid, in.Invalid}
+	case block != nil:
+		return verdict{metav1.ConditionFalse, block.Reason, block.Message}
 	case g.wanted == 0 || in.PlacementReason == v1.ReasonSelectorInvalid:
 		return verdict{metav1.ConditionFalse, in.PlacementReason, in.PlacementMessage}
 	case g.inTrouble.count > 0:
@@ -160,9 +163,10 @@ func reasonOf(r *v1.PlacementRow) string {
 }
 
 func stalled(in *Input, g *groups) verdict {
+	block := in.blocked()
 	switch {
-	case in.Invalid != "" && !in.Deleting:
-		return verdict{metav1.ConditionTrue, v1.ReasonSpecInvalid, in.Invalid}
+	case block != nil && !in.Deleting:
+		return verdict{metav1.ConditionTrue, block.Reason, block.Message}
 	case in.PlacementReason == v1.ReasonSelectorInvalid:
 		return verdict{metav1.ConditionTrue, v1.ReasonSelectorInvalid, in.PlacementMessage}
 	case g.refused.count > 0:

@@ -33,6 +33,8 @@ type Input struct {
 	PlacementReason, PlacementMessage string
 	// Invalid says what is wrong with the spec; empty if nothing is.
 	Invalid string
+	// Exceeded says what a quota does not allow; empty if it allows all.
+	Exceeded string
 	// Held says why the hub changes nothing; nil if it does.
 	Held *Hold
 }
@@ -41,6 +43,17 @@ type Input struct {
 type Hold struct {
 	// Reason is one of the v1.Reason constants; Message says it for a person.
 	Reason, Message string
+}
+
+// blocked says what in the spec keeps the app as it is; nil if nothing does.
+func (in *Input) blocked() *Hold {
+	switch {
+	case in.Invalid != "":
+		return &Hold{Reason: v1.ReasonSpecInvalid, Message: in.Invalid}
+	case in.Exceeded != "":
+		return &Hold{Reason: v1.ReasonQuotaExceeded, Message: in.Exceeded}
+	}
+	return nil
 }
 
 // Status is the complete status. Contents that did not change are equal to the

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -33,6 +34,9 @@ func (r *Reconciler) commit(ctx context.Context, s *snapshot, d decision) (recon
 		}
 		return reconcile.Result{}, nil
 	}
+	if b := s.bounds; b != nil && !r.ledger.Claim(s.app.Namespace, s.app.UID, b.of(d.status.Placements), b.version) {
+		return reconcile.Result{RequeueAfter: retryClaim}, nil
+	}
 	if wait := r.wait(s, d); wait > 0 {
 		return reconcile.Result{RequeueAfter: wait}, nil
 	}
@@ -51,8 +55,11 @@ func (r *Reconciler) commit(ctx context.Context, s *snapshot, d decision) (recon
 	if err := r.pruneRevisions(ctx, s, d); err != nil {
 		return reconcile.Result{}, err
 	}
-	return reconcile.Result{RequeueAfter: s.wake()}, nil
+	return reconcile.Result{RequeueAfter: s.wake(d.exceeded)}, nil
 }
+
+// retryClaim is the wait after another app of the namespace was faster.
+const retryClaim = 10 * time.Millisecond
 
 // stale is the result of a write that failed. After a conflict, or when the object
 // is not found, the cache is behind, and the event that brings what is newer brings

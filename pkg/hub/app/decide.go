@@ -26,6 +26,8 @@ type decision struct {
 	// forced are the members that are no longer waited for because a person said
 	// so, although they have not confirmed the removal.
 	forced []string
+	// exceeded is true while a quota does not allow what the spec asks for.
+	exceeded bool
 	// gone is true when the app is deleted and no member has it any more.
 	gone bool
 }
@@ -37,28 +39,35 @@ func decide(s *snapshot, now metav1.Time) (decision, error) {
 		return decision{}, err
 	}
 	old, spec := s.app.Status, &s.app.Spec
-	placed := placement.Schedule(placement.Input{
+	in := placement.Input{
 		Placement: spec.Placement, Namespace: s.namespace,
 		Held: s.held, Deleting: s.deleting(), Invalid: s.invalid, Paused: spec.Paused,
 		Members: s.members,
 		Placed:  clusters(old.Placements),
 		Strays:  strays(old.Placements),
-	})
+	}
 	replicas := s.replicas()
-	next := rollout.Next(rollout.State{
-		Rows: old.Placements, Verdicts: placed.Verdicts,
-		Revision: revision.Name, Replicas: replicas,
-	}, now)
+	rowsOf := func() (placement.Result, []v1.PlacementRow) {
+		placed := placement.Schedule(in)
+		return placed, rollout.Next(rollout.State{
+			Rows: old.Placements, Verdicts: placed.Verdicts,
+			Revision: revision.Name, Replicas: replicas,
+		}, now)
+	}
+	placed, next := rowsOf()
+	if in.Exceeded = s.bounds.exceeded(next); in.Exceeded != "" {
+		placed, next = rowsOf()
+	}
 	rows, forced := aggregate.Rows(aggregate.Observation{
 		Persisted: old.Placements, Next: next, Reports: s.reports, Members: s.reach,
 		Autoscaled: othersScale(s.app), Held: s.held != "", ForceRemoved: forceRemoved(s),
 	}, now)
 
-	d := decision{revision: revision, forced: forced}
+	d := decision{revision: revision, forced: forced, exceeded: in.Exceeded != ""}
 	d.status = aggregate.Status(aggregate.Input{
 		Old: old, Rows: rows,
 		Namespace: s.app.Namespace, Name: s.app.Name, Generation: s.app.Generation,
-		Deleting: s.deleting(), Paused: spec.Paused, Invalid: s.invalid, Held: hold(s.held),
+		Deleting: s.deleting(), Paused: spec.Paused, Invalid: s.invalid, Exceeded: in.Exceeded, Held: hold(s.held),
 		Revision: revision.Name, Selector: render.PodSelector(s.app.Name),
 		Replicas: replicas, SpecReplicas: specReplicas(spec), Autoscaled: spec.Autoscaling != nil,
 		PlacementReason: placed.Reason, PlacementMessage: placed.Message,

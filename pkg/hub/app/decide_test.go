@@ -10,7 +10,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/utils/ptr"
@@ -19,6 +21,7 @@ import (
 	v1 "github.com/example/myapp-hub/api/v1"
 	"github.com/example/myapp-hub/pkg/hub/aggregate"
 	"github.com/example/myapp-hub/pkg/hub/placement"
+	"github.com/example/myapp-hub/pkg/hub/quota"
 	"github.com/example/myapp-hub/pkg/hub/render"
 )
 
@@ -79,6 +82,82 @@ func (s *snapshot) pass(t interface{ Fatal(...any) }, now metav1.Time) decision 
 		t.Fatal(err)
 	}
 	return d
+}
+
+// A member whose API server is away for half an hour loses nothing: not a row, not a
+// decision, and when it is back nothing has to be done anew.
+func TestHalfAnHourOfSilence(t *testing.T) {
+	s := world("eu", "us")
+	s.pass(t, noon)
+	s.says("eu", v1.FeedbackReady)
+	s.says("us", v1.FeedbackReady)
+	s.pass(t, noon)
+	before := slices.Clone(s.app.Status.Placements)
+	s.setMember("us", "prod", false)
+	for minute := range 31 {
+		d := s.pass(t, metav1.NewTime(noon.Add(time.Duration(minute)*time.Minute)))
+		for i, row := range d.status.Placements {
+			if len(d.status.Placements) != 2 || row.Decision != before[i].Decision || row.Replicas != before[i].Replicas || row.State == v1.PlacementRemoving {
+				t.Fatalf("after %d minutes: %+v", minute, d.status.Placements)
+			}
+		}
+		if minute > 0 && d.changed {
+			t.Errorf("after %d minutes something is written", minute)
+		}
+	}
+	s.setMember("us", "prod", true)
+	d := s.pass(t, metav1.NewTime(noon.Add(31*time.Minute)))
+	if !meta.IsStatusConditionTrue(d.status.Conditions, v1.ConditionReady) || d.status.Placements[1].Decision != before[1].Decision {
+		t.Errorf("when it is back: %+v", d.status.Placements)
+	}
+}
+
+// TestQuota: what a quota does not allow is not begun, what is there stays, and what
+// needs less is done.
+func TestQuota(t *testing.T) {
+	s := world("eu", "us")
+	allow := func(replicas int64) {
+		m := measure{app: s.app, fleet: s.fleet}
+		s.bounds = &bounds{
+			quotas: []v1.PlacementQuota{{ObjectMeta: metav1.ObjectMeta{Name: "small"}, Spec: v1.PlacementQuotaSpec{
+				Hard: corev1.ResourceList{v1.QuotaReplicas: *resource.NewQuantity(replicas, resource.DecimalSI)}}}},
+			others: quota.Usage{Replicas: 10},
+			has:    m.usage(s.app.Status.Placements, s.specOf),
+			of:     func(rows []v1.PlacementRow) quota.Usage { return m.usage(rows, s.specOf) },
+		}
+	}
+	for _, step := range []struct {
+		what  string
+		event func()
+		most  int64
+		rows  []string
+		over  bool
+	}{
+		{"too many pods: no row", func() {}, 13, nil, true},
+		{"it fits", func() {}, 14, []string{"eu 2", "us 2"}, false},
+		{"more pods: it stays as it is", func() { s.app.Spec.Replicas = ptr.To[int32](3) }, 14, []string{"eu 2", "us 2"}, true},
+		{"another image with them: that has to wait, too", func() { s.app.Spec.Image = "web:2" }, 14, []string{"eu 2", "us 2"}, true},
+		{"fewer pods", func() { s.app.Spec.Replicas = ptr.To[int32](1) }, 14, []string{"eu 1", "us 1"}, false},
+		{"a smaller quota takes nothing", func() {}, 1, []string{"eu 1", "us 1"}, false},
+		{"one member fewer", func() { s.setMember("us", "dev", true) }, 1, []string{"eu 1", "us 1"}, false},
+		{"and again: not before it fits", func() { s.setMember("us", "prod", true); s.app.Spec.Replicas = ptr.To[int32](5) }, 14, []string{"eu 1", "us 1"}, true},
+	} {
+		s.app.Generation++
+		step.event()
+		allow(step.most)
+		d := s.pass(t, noon)
+		var rows []string
+		for _, r := range d.status.Placements {
+			rows = append(rows, fmt.Sprintf("%s %d", r.Cluster, r.Replicas))
+		}
+		if diff := cmp.Diff(step.rows, rows); diff != "" || d.exceeded != step.over {
+			t.Fatalf("%s: exceeded is %v; rows (-want +got):\n%s", step.what, d.exceeded, diff)
+		}
+		stalled := meta.FindStatusCondition(d.status.Conditions, v1.ConditionStalled)
+		if (stalled.Reason == v1.ReasonQuotaExceeded) != step.over || step.over && !strings.Contains(stalled.Message, "PlacementQuota small") {
+			t.Errorf("%s: Stalled is %+v", step.what, stalled)
+		}
+	}
 }
 
 // TestStory follows one app through its life, a pass after each event.

@@ -42,6 +42,8 @@ type snapshot struct {
 	// ordered are those of the members that were given up whose mailbox still has
 	// the order to run the app.
 	ordered map[string]bool
+	// bounds are what the namespace's quotas leave to the app.
+	bounds *bounds
 
 	revisions []appsv1.ControllerRevision
 }
@@ -83,7 +85,8 @@ func (r *Reconciler) observe(ctx context.Context, key types.NamespacedName) (*sn
 		return nil, fmt.Errorf("listing the revisions of %s: %w", key, err)
 	}
 	s.revisions = revisions.Items
-	return s, nil
+	s.bounds, err = r.bounds(ctx, s)
+	return s, err
 }
 
 // namespaceLabels are the labels of a namespace of the hub; nil if the cache does not show
@@ -128,11 +131,14 @@ func (r *Reconciler) ordered(ctx context.Context, app *v1.MyApp, member string) 
 }
 
 // wake is when to look at mailboxes again, whose Works bring no pass; zero for never.
-func (s *snapshot) wake() time.Duration {
+func (s *snapshot) wake(exceeded bool) time.Duration {
 	for _, ordered := range s.ordered {
 		if ordered {
 			return mailboxRecheck
 		}
+	}
+	if exceeded {
+		return boundsRecheck
 	}
 	return 0
 }

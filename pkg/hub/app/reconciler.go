@@ -13,6 +13,7 @@ import (
 	"github.com/example/myapp-hub/pkg/consistency"
 	"github.com/example/myapp-hub/pkg/flush"
 	"github.com/example/myapp-hub/pkg/hub/aggregate"
+	"github.com/example/myapp-hub/pkg/hub/quota"
 )
 
 // Reports is where members' reports come from.
@@ -48,6 +49,7 @@ type Reconciler struct {
 	windows flush.Windows[types.NamespacedName]
 	specs   specs
 	fleets  fleets
+	ledger  quota.Ledger
 }
 
 // staleRecheck is when to look again at an app that the cache shows too old.

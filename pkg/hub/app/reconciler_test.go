@@ -50,7 +50,10 @@ func (h *hub) Get(_ context.Context, _ client.ObjectKey, o client.Object, opts .
 
 func (h *hub) List(_ context.Context, list client.ObjectList, _ ...client.ListOption) error {
 	objects := h.revisions
-	if _, ok := list.(*v1.MemberClusterList); ok {
+	switch list.(type) {
+	case *v1.PlacementQuotaList:
+		objects = nil
+	case *v1.MemberClusterList:
 		objects = make([]runtime.Object, 0, len(h.members))
 		for _, m := range h.members {
 			objects = append(objects, m)

@@ -61,6 +61,7 @@ func Setup(mgr manager.Manager, r *Reconciler, onReport func(func(app types.Name
 		source.Kind(mgr.GetCache(), &v1.MyApp{}, &handler.TypedEnqueueRequestForObject[*v1.MyApp]{}),
 		source.Kind(mgr.GetCache(), &v1.MemberCluster{}, onMember(r, every), memberChanged()),
 		source.Kind(mgr.GetCache(), namespaceMeta(), onNamespace(mgr.GetCache())),
+		source.Kind(mgr.GetCache(), &v1.PlacementQuota{}, onQuota(mgr.GetCache())),
 		every,
 		memberVersions(mgr.GetCache(), r),
 		// Read by observe; the events say nothing that a pass does not know.
@@ -72,6 +73,9 @@ func Setup(mgr manager.Manager, r *Reconciler, onReport func(func(app types.Name
 		if err := c.Watch(src); err != nil {
 			return fmt.Errorf("watching %v for apps: %w", src, err)
 		}
+	}
+	if err := setupQuotas(mgr, r); err != nil {
+		return err
 	}
 	return mgr.Add(c)
 }
@@ -154,16 +158,7 @@ func onMember(r *Reconciler, every *sweep) handler.TypedEventHandler[*v1.MemberC
 // onNamespace hands a change of a namespace's labels on to its apps: members may allow
 // them or no longer. What is there at the start is read with the apps.
 func onNamespace(c client.Reader) handler.TypedEventHandler[*metav1.PartialObjectMetadata, reconcile.Request] {
-	enqueue := func(ctx context.Context, name string, q requests) {
-		var apps v1.MyAppList
-		if err := c.List(ctx, &apps, client.InNamespace(name), client.UnsafeDisableDeepCopy); err != nil {
-			logf.FromContext(ctx).Error(err, "Cannot list the apps of a namespace", "namespace", name)
-			return
-		}
-		for i := range apps.Items {
-			q.Add(reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&apps.Items[i])})
-		}
-	}
+	enqueue := func(ctx context.Context, name string, q requests) { enqueueNamespace(ctx, c, name, q) }
 	return handler.TypedFuncs[*metav1.PartialObjectMetadata, reconcile.Request]{
 		CreateFunc: func(ctx context.Context, e event.TypedCreateEvent[*metav1.PartialObjectMetadata], q requests) {
 			if !e.IsInInitialList {

@@ -37,6 +37,8 @@ type Input struct {
 	Deleting bool
 	// Invalid says what is wrong with the spec; empty if nothing is.
 	Invalid string
+	// Exceeded says what a quota of the namespace does not allow; empty if it allows all.
+	Exceeded string
 	// Paused is true when nothing may change.
 	Paused bool
 	// Members are all MemberClusters.
@@ -64,6 +66,7 @@ type Input struct {
 //	a stray, not matching         row: Keep
 //	the labels do not match       row: Remove   no row: Reject
 //	the member is not accepted    row: Keep     no row: Reject
+//	the quota does not allow it   row: Keep     no row: Reject
 //	the member is not ready       row: Run      no row: Reject
 //	otherwise                     Run
 func Schedule(in Input) Result {
@@ -120,6 +123,8 @@ func (v *Verdict) byMember(in *Input, c candidate, selector labels.Selector, err
 		v.decide(c.placed, Remove, v1.ReasonNotChosen, "the labels of "+c.name+" do not match spec.placement.clusterSelector")
 	case !c.member.Accepted:
 		v.decide(c.placed, Keep, v1.ReasonNotAccepted, c.name+" is not accepted, see kubectl myapp accept "+c.name)
+	case in.Exceeded != "":
+		v.decide(c.placed, Keep, v1.ReasonQuotaExceeded, in.Exceeded)
 	case !c.member.Ready:
 		v.decide(c.placed, Run, v1.ReasonNoneReady, c.name+" does not answer")
 	default:
@@ -234,6 +239,8 @@ func summary(in Input, r Result, selectorErr error) (reason, message string) {
 		return v1.ReasonSpecInvalid, in.Invalid
 	case in.Paused:
 		return v1.ReasonPaused, "spec.paused is true: no member is chosen until it is false"
+	case in.Exceeded != "":
+		return v1.ReasonQuotaExceeded, in.Exceeded
 	case total == 0:
 		return v1.ReasonNoMembers, "there is no MemberCluster: register one (kubectl get memberclusters)"
 	case nearMiss > 0:
