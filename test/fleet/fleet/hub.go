@@ -14,6 +14,12 @@ import (
 	v1 "github.com/example/myapp-hub/api/v1"
 )
 
+// Directories of what the hub serves with.
+const (
+	webhookCertificate = "hub-webhook"
+	metricsCertificate = "hub-metrics"
+)
+
 // startHub brings up the hub's cluster, what is installed on it, and the
 // controllers; it calls installed between the two.
 func (f *Fleet) startHub(ctx context.Context, slot *slot, installed func()) error {
@@ -78,11 +84,11 @@ func (f *Fleet) StartHubStandby(ctx context.Context) (*Process, error) {
 
 func (f *Fleet) startHubProcess(ctx context.Context, name string) (p *Process, err error) {
 	params := hubParams{kubeconfig: f.HubKubeconfig(), extra: f.cfg.HubArgs}
-	if params.metricsCerts, err = f.hubCertificate("hub-metrics"); err != nil {
+	if params.metricsCerts, err = f.hubCertificate(metricsCertificate); err != nil {
 		return nil, err
 	}
 	if f.cfg.Webhook {
-		if params.webhookCerts, err = f.hubCertificate("hub-webhook"); err != nil {
+		if params.webhookCerts, err = f.hubCertificate(webhookCertificate); err != nil {
 			return nil, err
 		}
 	}
@@ -126,4 +132,15 @@ func (f *Fleet) startAgent(ctx context.Context, params agentParams) error {
 		p.ready = httpReady(http.DefaultClient, "http://"+health+"/readyz")
 		return p.startReady(ctx)
 	})
+}
+
+// RenewHubCertificates gives the hub new certificates to serve its webhook and its
+// metrics with, as whoever issues them does long before the old ones end.
+func (f *Fleet) RenewHubCertificates() error {
+	for _, name := range []string{webhookCertificate, metricsCertificate} {
+		if _, err := f.hubCertificate(name); err != nil {
+			return err
+		}
+	}
+	return nil
 }
