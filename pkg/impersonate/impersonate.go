@@ -69,7 +69,7 @@ func about(request *http.Request) string {
 		return namespace
 	}
 	found := inNamespace.FindStringSubmatch(request.URL.Path)
-	if found == nil || request.Method == http.MethodGet && found[2] == "" {
+	if len(found) == 0 || request.Method == http.MethodGet && found[2] == "" {
 		return ""
 	}
 	return found[1]
