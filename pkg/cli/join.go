@@ -82,6 +82,7 @@ func joinCommand(member *hubFlags) *cobra.Command {
 	f.StringVar(&o.push.Namespace, "member-namespace", "", "the only namespace of this cluster that the member is, for push")
 	f.StringToStringVar(&o.push.Labels, "labels", nil, "labels of the MemberCluster, for push: KEY=VALUE,...")
 	f.StringVar(&o.push.Server, "server", "", "URL at which the hub reaches this cluster, for push; default: that of the kubeconfig")
+	f.BoolVar(&o.push.Replace, "replace", false, "take the place of what is on this cluster for another member or another hub")
 	f.StringVar(&o.caFile, "ca-file", "", "file with the certificates of the authorities that the hub verifies this cluster with, for push; default: those of the kubeconfig")
 	return cmd
 }
@@ -97,6 +98,11 @@ func (o *joinFlags) runPull(cmd *cobra.Command, member *hubFlags) error {
 	c, _, _, err := member.connect()
 	if err != nil {
 		return err
+	}
+	if !o.push.Replace {
+		if err := join.CheckAgent(cmd.Context(), c, line); err != nil {
+			return err
+		}
 	}
 	for _, object := range objects {
 		if err := applyAndSay(cmd, c, object); err != nil {

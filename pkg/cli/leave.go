@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -83,8 +84,10 @@ func (o *leaveFlags) run(cmd *cobra.Command, hub *hubFlags) error {
 		return fmt.Errorf("nothing was changed; use --yes to go on without being asked")
 	}
 	o.Progress = func(format string, args ...any) { note(cmd, format, args...) }
-	mode, namespace := memberMode(cmd, c, o.Member)
-	if err := join.Leave(cmd.Context(), c, o.LeaveOptions); err != nil {
+	err = join.Leave(cmd.Context(), c, o.LeaveOptions)
+	if errors.Is(err, join.ErrNoMember) && o.member != (hubFlags{}) {
+		note(cmd, "The hub has nothing of %s any more; going on with the cluster", o.Member) // interrupted before
+	} else if err != nil {
 		return err
 	}
 	if o.member != (hubFlags{}) {
@@ -92,7 +95,11 @@ func (o *leaveFlags) run(cmd *cobra.Command, hub *hubFlags) error {
 		if err != nil {
 			return err
 		}
-		if err := join.Uninstall(cmd.Context(), member, mode, namespace); err != nil {
+		uid, err := join.HubUID(cmd.Context(), c)
+		if err != nil {
+			return err
+		}
+		if err := join.Uninstall(cmd.Context(), member, o.Member, uid); err != nil {
 			return err
 		}
 		note(cmd, "The account, its rights and the agent are off the cluster")

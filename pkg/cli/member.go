@@ -70,13 +70,3 @@ create NAME, and accept it again.`,
 		},
 	}
 }
-
-// memberMode is how a member is worked with, and its namespace if it has one. One that
-// is gone is taken for a Pull member.
-func memberMode(cmd *cobra.Command, c client.Client, name string) (v1.Mode, string) {
-	member := &v1.MemberCluster{}
-	if err := c.Get(cmd.Context(), client.ObjectKey{Name: name}, member); err != nil {
-		return v1.ModePull, ""
-	}
-	return member.Spec.Mode, member.Spec.Namespace
-}

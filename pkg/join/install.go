@@ -36,6 +36,7 @@ func Objects(l Line, tenants string) ([]*unstructured.Unstructured, error) {
 	if err != nil {
 		return nil, err
 	}
+	belongsTo(rights, l.Member, "")
 	secret, err := secretOf(l)
 	return append(rights, secret), err
 }

@@ -1,6 +1,7 @@
 package join
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -74,6 +75,9 @@ const inventory = "myapp-hub-inventory"
 
 const leavePoll = 500 * time.Millisecond
 
+// ErrNoMember says that the hub has nothing of a member.
+var ErrNoMember = errors.New("there is no MemberCluster")
+
 // Leave has the apps of a member leave it, ends its credentials and deletes what the hub
 // has of it. It can be called again if it was interrupted.
 func Leave(ctx context.Context, hub client.Client, o LeaveOptions) error {
@@ -84,7 +88,7 @@ func Leave(ctx context.Context, hub client.Client, o LeaveOptions) error {
 	case apierrors.IsNotFound(err):
 		// Interrupted before, or deleted by hand: what is left of it goes.
 		if err := hub.Get(ctx, client.ObjectKey{Name: v1.MailboxNamespace(o.Member)}, &corev1.Namespace{}); err != nil {
-			return fmt.Errorf("there is neither a MemberCluster %s nor a mailbox of it: %w", o.Member, err)
+			return fmt.Errorf("%w %s, nor a mailbox of it: %w", ErrNoMember, o.Member, err)
 		}
 	case err != nil:
 		return fmt.Errorf("reading MemberCluster %s: %w", o.Member, err)
@@ -214,10 +218,29 @@ func (o LeaveOptions) deleteKubeconfig(ctx context.Context, hub client.Client, m
 	return nil
 }
 
-// Uninstall takes off a cluster what joining has put there: agent, account, rights, what
-// was known of the hub. Apps, and namespaces that were made for them, stay as they are.
-func Uninstall(ctx context.Context, cluster client.Client, mode v1.Mode, namespace string) error {
-	objects, err := Rights(strings.ToLower(string(mode)), namespace)
+// Uninstall takes off a cluster what joining has put there for a member of a hub, and
+// nothing of another member: agent, account, rights, what was known of the hub. Apps, and
+// namespaces that were made for them, stay as they are. It can be called again if it was
+// interrupted.
+func Uninstall(ctx context.Context, cluster client.Client, member, hub string) error {
+	own, others, err := placesOf(ctx, cluster, member, hub)
+	if err != nil {
+		return err
+	}
+	if len(own) == 0 && len(others) > 0 {
+		return fmt.Errorf("nothing on this cluster is of member %s, but of %s: check the context", member, strings.Join(others, ", "))
+	}
+	for _, p := range own {
+		if err := p.clear(ctx, cluster); err != nil {
+			return err
+		}
+	}
+	return deleteIfEmpty(ctx, cluster)
+}
+
+// clear deletes what is at a place, the account by which it is found at the end.
+func (p place) clear(ctx context.Context, cluster client.Client) error {
+	objects, err := Rights(strings.ToLower(string(p.mode)), p.namespace)
 	if err != nil {
 		return err
 	}
@@ -229,21 +252,26 @@ func Uninstall(ctx context.Context, cluster client.Client, mode v1.Mode, namespa
 		o.SetName(name)
 		objects = append(objects, o)
 	}
-	home := namespace
-	if home == "" {
-		home = Namespace
+	used, err := p.sharesInventory(ctx, cluster)
+	if err != nil {
+		return err
 	}
-	extra("v1", "ConfigMap", home, inventory)
-	extra(rbacv1.SchemeGroupVersion.String(), "Role", home, inventory)
-	extra(rbacv1.SchemeGroupVersion.String(), "RoleBinding", home, inventory)
-	if mode == v1.ModePull {
-		extra("v1", "Secret", Namespace, AgentName(namespace))
-		extra("networking.k8s.io/v1", "NetworkPolicy", Namespace, AgentName(namespace))
-		extra("apps/v1", "Deployment", Namespace, AgentName(namespace))
+	if home := cmp.Or(p.namespace, Namespace); !used {
+		extra("v1", "ConfigMap", home, inventory)
+		extra(rbacv1.SchemeGroupVersion.String(), "Role", home, inventory)
+		extra(rbacv1.SchemeGroupVersion.String(), "RoleBinding", home, inventory)
+	}
+	if p.mode == v1.ModePull {
+		extra("v1", "Secret", Namespace, p.account())
+		extra("networking.k8s.io/v1", "NetworkPolicy", Namespace, p.account())
+		extra("apps/v1", "Deployment", Namespace, p.account())
 	} else {
-		extra("v1", "Secret", Namespace, tokenSecret(namespace).Name)
+		extra("v1", "Secret", Namespace, tokenSecret(p.namespace).Name)
 	}
 	slices.Reverse(objects) // rights go last
+	slices.SortStableFunc(objects, func(a, b *unstructured.Unstructured) int {
+		return cmp.Compare(strings.Count(a.GetKind(), "ServiceAccount"), strings.Count(b.GetKind(), "ServiceAccount"))
+	})
 	for _, o := range objects {
 		if o.GetKind() == "Namespace" {
 			continue
@@ -252,7 +280,22 @@ func Uninstall(ctx context.Context, cluster client.Client, mode v1.Mode, namespa
 			return fmt.Errorf("deleting %s %s/%s: %w", o.GetKind(), o.GetNamespace(), o.GetName(), err)
 		}
 	}
-	return deleteIfEmpty(ctx, cluster)
+	return nil
+}
+
+// sharesInventory is true if the same part of the cluster is a member in the other mode,
+// too: the record of kinds is that one's as well.
+func (p place) sharesInventory(ctx context.Context, cluster client.Client) (bool, error) {
+	other := place{mode: v1.ModePush, namespace: p.namespace}
+	if p.mode == v1.ModePush {
+		other.mode = v1.ModePull
+	}
+	key := client.ObjectKey{Namespace: Namespace, Name: other.account()}
+	err := cluster.Get(ctx, key, &corev1.ServiceAccount{})
+	if client.IgnoreNotFound(err) != nil {
+		return false, fmt.Errorf("looking whether ServiceAccount %s is on the cluster: %w", key, err)
+	}
+	return err == nil, nil
 }
 
 // deleteIfEmpty deletes the namespace of agents and accounts when nobody has anything in

@@ -36,6 +36,8 @@ type PushOptions struct {
 	CA     []byte
 	// HubNamespace is the hub's own namespace. Required.
 	HubNamespace string
+	// Replace lets the member take the place of another one on the cluster.
+	Replace bool
 	// TokenTimeout is how long the cluster may take to make a token. Required.
 	TokenTimeout time.Duration
 }
@@ -68,6 +70,16 @@ func Push(ctx context.Context, hub, member client.Client, o PushOptions, apply f
 	if err != nil {
 		return err
 	}
+	hubUID, err := HubUID(ctx, hub)
+	if err != nil {
+		return err
+	}
+	if !o.Replace {
+		if err := checkPlace(ctx, member, place{mode: v1.ModePush, namespace: o.Namespace}, o.Member, hubUID); err != nil {
+			return err
+		}
+	}
+	belongsTo(rights, o.Member, hubUID)
 	for _, object := range rights {
 		if err := apply(member, object); err != nil {
 			return err

@@ -17,12 +17,13 @@ func Begin(ctx context.Context, store Store, log logr.Logger) (Credential, *Toke
 	}
 	if !c.Joined() {
 		joined, tokens, err := join(ctx, store, c, log)
-		if !IsRefused(err) || c.Token == "" || c.UID == "" {
+		if !IsRefused(err) || c.before == nil {
 			return joined, tokens, err
 		}
 		// What was installed is installed again by other tools: a join token that was
 		// used is no reason to forget what it was used for.
-		log.Info("The join token is of no use; going on with the token of before", "why", err.Error())
+		c = *c.before
+		log.Info("The join token is of no use; going on as before", "why", err.Error(), "member", c.Member, "server", c.Server)
 	}
 	tokens, err := NewTokens(c, store, clock.RealClock{}, log)
 	if err != nil {
@@ -47,7 +48,7 @@ func join(ctx context.Context, store Store, c Credential, log logr.Logger) (Cred
 	if c.Token, c.UID, err = Claim(ctx, c); err != nil {
 		return c, nil, err
 	}
-	c.JoinToken = ""
+	c.JoinToken, c.before = "", nil
 	log.Info("Joined the hub", "member", c.Member, "server", c.Server)
 	tokens, err := NewTokens(c, store, clock.RealClock{}, log)
 	if err != nil {

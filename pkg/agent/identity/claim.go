@@ -55,16 +55,29 @@ func Claim(ctx context.Context, c Credential) (token string, uid types.UID, err 
 	case err != nil:
 		return "", "", fmt.Errorf("joining the hub as member %s: %w", c.Member, err)
 	}
-	token, err = request(ctx, hub, c.Member, secret.UID)
+	token, err = request(ctx, hub, c.Member, secret.UID, nil)
 	return token, secret.UID, err
 }
 
-// request asks for a token of the agent's account that is bound to the credential.
-func request(ctx context.Context, hub client.Client, member string, uid types.UID) (string, error) {
+// renewal asks for the token after the one that is there. An API server that was given a
+// new issuer for its tokens gives them for an audience that its admission policies may not
+// know yet; for that of the last one it still does.
+func renewal(ctx context.Context, hub client.Client, member string, uid types.UID, last string) (string, error) {
+	token, err := request(ctx, hub, member, uid, nil)
+	if audiences := claimsOf(last).Audiences; apierrors.IsForbidden(err) && len(audiences) > 0 {
+		return request(ctx, hub, member, uid, audiences)
+	}
+	return token, err
+}
+
+// request asks for a token of the agent's account that is bound to the credential, for
+// the API server itself if audiences says nothing else.
+func request(ctx context.Context, hub client.Client, member string, uid types.UID, audiences []string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: v1.MailboxNamespace(member), Name: v1.AgentServiceAccount}}
 	review := &authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{
+		Audiences:         audiences,
 		ExpirationSeconds: ptr.To(int64(v1.AgentTokenLife / time.Second)),
 		BoundObjectRef: &authenticationv1.BoundObjectReference{
 			APIVersion: "v1", Kind: "Secret", Name: v1.CredentialSecret, UID: uid,

@@ -103,7 +103,7 @@ func (e *Endpoint) try(ctx context.Context, said *corev1.ConfigMap) (bool, error
 	if err := hub.Get(bounded, client.ObjectKeyFromObject(said), &corev1.ConfigMap{}); err != nil {
 		return false, fmt.Errorf("reaching the hub at %s: %w", next.Server, err)
 	}
-	if err := e.Store.SaveHub(bounded, next.Server, next.CA); err != nil {
+	if err := e.Store.SaveHub(bounded, next); err != nil {
 		return false, err
 	}
 	return true, nil

@@ -2,6 +2,7 @@ package identity
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	corev1 "k8s.io/api/core/v1"
@@ -29,6 +30,9 @@ const (
 	KeyToken = "token"
 	// KeyCredential is the UID of the Secret that the agent's tokens are bound to.
 	KeyCredential = "credential-uid"
+	// KeyTokenMember, KeyTokenServer and KeyTokenCA say whose token KeyToken is, and of
+	// which hub: what kubectl myapp join writes next may be about another.
+	KeyTokenMember, KeyTokenServer, KeyTokenCA = "token-member", "token-server", "token-certificate-authority"
 )
 
 // Credential is what an agent knows of the hub and of itself.
@@ -38,12 +42,16 @@ type Credential struct {
 	// Server is the URL of the hub's API server, CA what it is verified with.
 	Server string
 	CA     []byte
-	// JoinToken is there until the cluster has joined. It goes before Token: a cluster
-	// that is joined again has both.
+	// JoinToken is there until the cluster has joined.
 	JoinToken string
 	// Token is the agent's own, and UID that of the Secret it is bound to.
 	Token string
 	UID   types.UID
+	// before is what a cluster that is joined again has been till now, nil for nothing.
+	// Its token is for its hub, and goes to no other.
+	before *Credential
+	// tried is the join token that the Secret has had at the start.
+	tried string
 }
 
 // Joined is true when there is nothing left to do but to renew the token.
@@ -72,6 +80,10 @@ func (s Store) Load(ctx context.Context) (Credential, error) {
 		Server: text(KeyServer), CA: secret.Data[KeyCA],
 		JoinToken: text(KeyJoinToken), Token: text(KeyToken), UID: types.UID(text(KeyCredential)),
 	}
+	if c.JoinToken != "" {
+		c.before = beforeOf(c, text(KeyTokenMember), text(KeyTokenServer), secret.Data[KeyTokenCA])
+		c.Token, c.UID, c.tried = "", "", c.JoinToken
+	}
 	for key, missing := range map[string]bool{KeyMember: c.Member == "", KeyServer: c.Server == "", KeyCA: len(c.CA) == 0} {
 		if missing {
 			return Credential{}, fmt.Errorf("the Secret %s has no %s: %s", s.Key, key, howToJoin)
@@ -83,27 +95,66 @@ func (s Store) Load(ctx context.Context) (Credential, error) {
 	return c, nil
 }
 
+// beforeOf is what the token of a Secret with a join token was used for, as far as that
+// is known.
+func beforeOf(c Credential, member, server string, ca []byte) *Credential {
+	if c.Token == "" || c.UID == "" || member == "" || server == "" || len(ca) == 0 {
+		return nil
+	}
+	return &Credential{Member: member, Namespace: c.Namespace, Server: server, CA: ca, Token: c.Token, UID: c.UID, tried: c.JoinToken}
+}
+
 // CheckWritable fails if Save would for want of rights. It changes nothing.
 func (s Store) CheckWritable(ctx context.Context) error {
-	return s.update(ctx, func(*corev1.Secret) {}, client.DryRunAll)
+	return s.update(ctx, func(*corev1.Secret) error { return nil }, client.DryRunAll)
 }
 
-// SaveToken keeps a token, and drops the join token for which the first was had.
-func (s Store) SaveToken(ctx context.Context, token string, uid types.UID) error {
-	return s.update(ctx, func(secret *corev1.Secret) {
+// errRejoined says that the cluster was joined again since the process has started: what
+// it has is of before.
+var errRejoined = errors.New("the cluster was joined again in the meantime, and this agent is that of before: it has to be started anew")
+
+// SaveToken keeps a token with what it is for, and drops the join token for which the
+// first was had.
+func (s Store) SaveToken(ctx context.Context, c Credential, token string) error {
+	return s.update(ctx, func(secret *corev1.Secret) error {
+		if err := c.mayReplace(secret); err != nil {
+			return err
+		}
 		delete(secret.Data, KeyJoinToken)
-		secret.Data[KeyToken], secret.Data[KeyCredential] = []byte(token), []byte(uid)
+		c.keepHub(secret)
+		secret.Data[KeyToken], secret.Data[KeyCredential] = []byte(token), []byte(c.UID)
+		return nil
 	})
 }
 
-// SaveHub keeps how the hub is reached.
-func (s Store) SaveHub(ctx context.Context, server string, ca []byte) error {
-	return s.update(ctx, func(secret *corev1.Secret) {
-		secret.Data[KeyServer], secret.Data[KeyCA] = []byte(server), ca
+// SaveHub keeps how the hub of a Credential is reached.
+func (s Store) SaveHub(ctx context.Context, c Credential) error {
+	return s.update(ctx, func(secret *corev1.Secret) error {
+		if err := c.mayReplace(secret); err != nil {
+			return err
+		}
+		c.keepHub(secret)
+		return nil
 	})
 }
 
-func (s Store) update(ctx context.Context, change func(*corev1.Secret), options ...client.UpdateOption) error {
+// mayReplace fails if the Secret has a join token that the process does not know: what
+// stands beside it may be another hub.
+func (c Credential) mayReplace(secret *corev1.Secret) error {
+	if join := string(secret.Data[KeyJoinToken]); join != "" && join != c.tried {
+		return errRejoined
+	}
+	return nil
+}
+
+func (c Credential) keepHub(secret *corev1.Secret) {
+	for key, value := range map[string]string{KeyMember: c.Member, KeyServer: c.Server, KeyCA: string(c.CA)} {
+		secret.Data[key] = []byte(value)
+	}
+	secret.Data[KeyTokenMember], secret.Data[KeyTokenServer], secret.Data[KeyTokenCA] = []byte(c.Member), []byte(c.Server), c.CA
+}
+
+func (s Store) update(ctx context.Context, change func(*corev1.Secret) error, options ...client.UpdateOption) error {
 	secret := &corev1.Secret{}
 	if err := s.Client.Get(ctx, s.Key, secret); err != nil {
 		return fmt.Errorf("reading Secret %s: %w", s.Key, err)
@@ -111,7 +162,9 @@ func (s Store) update(ctx context.Context, change func(*corev1.Secret), options 
 	if secret.Data == nil {
 		secret.Data = map[string][]byte{}
 	}
-	change(secret)
+	if err := change(secret); err != nil {
+		return err
+	}
 	if err := s.Client.Update(ctx, secret, append(options, client.FieldOwner(v1.FieldManager))...); err != nil {
 		return fmt.Errorf("writing Secret %s: %w", s.Key, err)
 	}

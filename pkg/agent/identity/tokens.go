@@ -55,8 +55,8 @@ func NewTokens(c Credential, store Store, clock clock.Clock, log logr.Logger) (*
 	if err != nil {
 		return nil, err
 	}
-	t.ask = func(ctx context.Context) (string, error) { return request(ctx, hub, c.Member, c.UID) }
-	t.save = func(ctx context.Context, token string) error { return store.SaveToken(ctx, token, c.UID) }
+	t.ask = func(ctx context.Context) (string, error) { return renewal(ctx, hub, c.Member, c.UID, *t.current.Load()) }
+	t.save = func(ctx context.Context, token string) error { return store.SaveToken(ctx, c, token) }
 	return t, nil
 }
 
@@ -150,19 +150,30 @@ func (t *Tokens) step(ctx context.Context) error {
 // are the hub's, so that it does not matter what the clock here shows. What cannot be
 // read counts as the usual life.
 func lifeOf(token string) time.Duration {
-	parts := strings.Split(token, ".")
-	var claims struct {
-		IssuedAt int64 `json:"iat"`
-		Expires  int64 `json:"exp"`
-	}
-	if len(parts) == 3 {
-		if raw, err := base64.RawURLEncoding.DecodeString(parts[1]); err == nil && json.Unmarshal(raw, &claims) == nil {
-			if life := time.Duration(claims.Expires-claims.IssuedAt) * time.Second; life >= time.Minute && life <= v1.AgentTokenLife {
-				return life
-			}
-		}
+	c := claimsOf(token)
+	if life := time.Duration(c.Expires-c.IssuedAt) * time.Second; life >= time.Minute && life <= v1.AgentTokenLife {
+		return life
 	}
 	return v1.AgentTokenLife
+}
+
+// claims are what a token says of itself; empty where it cannot be read.
+type claims struct {
+	IssuedAt  int64    `json:"iat"`
+	Expires   int64    `json:"exp"`
+	Audiences []string `json:"aud"`
+}
+
+func claimsOf(token string) claims {
+	var c claims
+	parts := strings.Split(token, ".")
+	if len(parts) != 3 {
+		return c
+	}
+	if raw, err := base64.RawURLEncoding.DecodeString(parts[1]); err != nil || json.Unmarshal(raw, &c) != nil {
+		return claims{}
+	}
+	return c
 }
 
 // IsRefused is true for an error that no further try will mend.
