@@ -208,10 +208,16 @@ func (r *reconciler) act(ctx context.Context, seen observed, plan decision) erro
 	if seen.mailbox == nil {
 		return nil
 	}
-	if seen.member.Spec.Leave != "" && !seen.member.IsAccepted() {
+	served := seen.member.IsServed()
+	if !served {
+		if err := r.takeMailbox(ctx, name, seen.mailbox); err != nil {
+			return err
+		}
+	}
+	if seen.member.Spec.Leave != "" && !served {
 		return nil // whoever has it leave deletes the mailbox now
 	}
-	if err := r.ensureMailbox(ctx, name, seen.member.IsAccepted(), seen.mailbox); err != nil {
+	if err := r.ensureMailbox(ctx, name, served, seen.mailbox); err != nil {
 		return err
 	}
 	return r.retireJoin(ctx, name, seen.mailbox, seen.heartbeat.holder)
