@@ -129,3 +129,46 @@ func TestLeavingIsNoWayToStay(t *testing.T) {
 		})
 	}
 }
+
+// What is forgotten is not removed later: a removal that was ordered and not carried out
+// is taken back, and does not come back with the member.
+func TestForgottenIsNotRemovedLater(t *testing.T) {
+	f := sharedFleet(t)
+	hub := f.Cluster(fleet.HubName).Client()
+	stop := joinNewcomer(t, f, "remembered")
+	expect.Namespace(t, f, "remembered")
+	app := expect.App("remembered", "web", expect.On("remembered"))
+	expect.Create(t, f, app)
+	key := client.ObjectKeyFromObject(app)
+	applied(t, f, key, "remembered", "registry.example.com/web:1")
+	stop() // the removal stays an order
+	work := &v1.Work{ObjectMeta: named(v1.MailboxNamespace("remembered"), v1.WorkName(app.Namespace, app.Name, app.UID))}
+	set := func(policy v1.LeavePolicy) {
+		member := &v1.MemberCluster{}
+		if err := hub.Get(t.Context(), client.ObjectKey{Name: "remembered"}, member); err != nil {
+			t.Fatal(err)
+		}
+		before := member.DeepCopy()
+		member.Spec.Leave = policy
+		if err := hub.Patch(t.Context(), member, client.MergeFrom(before)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	set(v1.LeaveRemove)
+	fleet.Eventually(t, soon, "the agent is told to remove it", func(ctx context.Context) error {
+		if err := hub.Get(ctx, client.ObjectKeyFromObject(work), work); err != nil || work.Spec.State != v1.WorkRemoved {
+			return fmt.Errorf("the Work says %s: %w", work.Spec.State, err)
+		}
+		return nil
+	})
+	set(v1.LeaveForget)
+	isGone(t, f.Cluster(fleet.HubName), work)
+	if got := expect.Deployment(t, f, newcomer, key); got.DeletionTimestamp != nil {
+		t.Error("what was forgotten is removed")
+	}
+	expect.Delete(t, f, key)
+	expect.Gone(t, f, soon, key)
+	if err := f.Cluster(newcomer).Client().Delete(t.Context(), expect.Deployment(t, f, newcomer, key)); err != nil {
+		t.Fatal(err)
+	}
+}
