@@ -80,7 +80,7 @@ const (
 	// ReasonNamespaceNotAllowed: spec.allowedNamespaces of the MemberCluster does not
 	// choose the namespace of the app.
 	ReasonNamespaceNotAllowed = "NamespaceNotAllowed"
-	// ReasonMemberLeaving: the app is leaving the member because spec.leave of its
+	// ReasonMemberLeaving: the member is to be forgotten; or of an app, the app is leaving the member because spec.leave of its
 	// MemberCluster says so.
 	ReasonMemberLeaving = "MemberLeaving"
 	// ReasonMemberUnknown: a member does not answer.

@@ -116,6 +116,10 @@ type MemberClusterSpec struct {
 // IsAccepted is true unless spec.accepted is false.
 func (m *MemberCluster) IsAccepted() bool { return m.Spec.Accepted == nil || *m.Spec.Accepted }
 
+// IsServed is true if the hub may have anything to do with the cluster: it is accepted,
+// and not to be forgotten.
+func (m *MemberCluster) IsServed() bool { return m.IsAccepted() && m.Spec.Leave != LeaveForget }
+
 // LeavePolicy is what becomes of the apps of a cluster that leaves.
 //
 // +kubebuilder:validation:Enum=Remove;Orphan;Forget

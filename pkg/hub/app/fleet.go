@@ -43,23 +43,25 @@ func fleetOf(members []v1.MemberCluster) *fleet {
 		}
 		f.reach[m.Name] = reach
 		f.clusters[m.Name] = render.ClusterOf(m)
-		f.members = append(f.members, placement.Member{Name: m.Name, Labels: m.Labels, Namespaces: allowedNamespaces(m), Accepted: m.IsAccepted(), Leaving: m.Spec.Leave, Ready: reach.Ready})
+		member := placement.Member{Name: m.Name, Labels: m.Labels, Accepted: m.IsAccepted(), Leaving: m.Spec.Leave, Ready: reach.Ready}
+		member.Namespaces, member.NamespacesInvalid = allowedNamespaces(m)
+		f.members = append(f.members, member)
 	}
 	slices.SortFunc(f.members, func(a, b placement.Member) int { return strings.Compare(a.Name, b.Name) })
 	return f
 }
 
-// allowedNamespaces are those whose apps may be on a member, nil for all. A selector that
-// cannot be understood, which the API server does not admit, chooses none.
-func allowedNamespaces(m *v1.MemberCluster) labels.Selector {
+// allowedNamespaces are those whose apps may be on a member, nil for all. With a selector
+// that cannot be used, which the API server does not admit, invalid says why.
+func allowedNamespaces(m *v1.MemberCluster) (allowed labels.Selector, invalid string) {
 	if m.Spec.AllowedNamespaces == nil {
-		return nil
+		return nil, ""
 	}
 	selector, err := placement.Compile(m.Spec.AllowedNamespaces)
 	if err != nil {
-		return labels.Nothing()
+		return nil, err.Error()
 	}
-	return selector
+	return selector, ""
 }
 
 // mostEven is how many maps are kept: there are few numbers of pods that many apps

@@ -3,14 +3,17 @@ package app
 import (
 	"context"
 	"slices"
+	"strings"
 	"testing"
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v1 "github.com/example/myapp-hub/api/v1"
+	"github.com/example/myapp-hub/pkg/hub/placement"
 )
 
 // memberCache has MemberClusters, and counts how often they are listed.
@@ -79,6 +82,22 @@ func TestFleets(t *testing.T) {
 		}
 		if c.lists != step.lists || !slices.Equal(got, step.names) {
 			t.Errorf("%s: %d lists, want %d; members %v, want %v", step.what, c.lists, step.lists, got, step.names)
+		}
+	}
+}
+
+// TestAllowedNamespacesThatCannotBeUsed are no order to remove anything, and admit nothing.
+func TestAllowedNamespacesThatCannotBeUsed(t *testing.T) {
+	member := func(name string, allowed *v1.ClusterSelector) v1.MemberCluster {
+		return v1.MemberCluster{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: v1.MemberClusterSpec{AllowedNamespaces: allowed}}
+	}
+	broken := &v1.ClusterSelector{MatchExpressions: []v1.ClusterSelectorRequirement{{Key: "team", Operator: "Near"}}}
+	f := fleetOf([]v1.MemberCluster{member("all", nil), member("broken", broken), member("new", broken)})
+	in := placement.Input{Members: f.members, Namespace: labels.Set{"team": "a"}, Placed: []string{"all", "broken"}}
+	for i, want := range []placement.Outcome{placement.Run, placement.Keep, placement.Reject} {
+		v := placement.Schedule(in).Verdicts[i]
+		if v.Outcome != want || want != placement.Run && (v.Reason != v1.ReasonNamespaceNotAllowed || !strings.Contains(v.Message, "spec.allowedNamespaces of MemberCluster "+v.Cluster+" cannot be used: ")) {
+			t.Errorf("%+v, want %v", v, want)
 		}
 	}
 }

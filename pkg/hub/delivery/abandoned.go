@@ -17,7 +17,7 @@ import (
 func (r *Reconciler) takeBack(ctx context.Context, o order, app types.NamespacedName) (reconcile.Result, error) {
 	switch {
 	case o.app == nil, o.row == nil, o.row.State == v1.PlacementStray:
-		return lookAgain(r.sweep(ctx, o.member, app))
+		return lookAgain(r.sweep(ctx, o, app))
 	case abandoned(o):
 		return r.withdraw(ctx, o)
 	default:
@@ -46,14 +46,17 @@ func (r *Reconciler) withdraw(ctx context.Context, o order) (reconcile.Result, e
 // sweep ends the orders to remove an app that no row waits for, because their
 // member was given up: once an agent has carried them out. Their Secrets go at once,
 // for a removal needs none. An order that says anything else is left alone: that the
-// app is missing is no reason to change it.
-func (r *Reconciler) sweep(ctx context.Context, member string, app types.NamespacedName) error {
+// app is missing is no reason to change it. Of a member that is forgotten they are taken
+// back at once: what was forgotten must not be removed later, should the agent get its
+// mailbox again.
+func (r *Reconciler) sweep(ctx context.Context, o order, app types.NamespacedName) error {
+	forgotten := o.cluster != nil && o.cluster.Spec.Leave == v1.LeaveForget
 	if _, held := r.Guard.Held(); held {
 		return nil
 	}
 	var works v1.WorkList
-	if err := r.Hub.List(ctx, &works, client.InNamespace(v1.MailboxNamespace(member)), client.UnsafeDisableDeepCopy); err != nil {
-		return fmt.Errorf("listing the Works of %s: %w", member, err)
+	if err := r.Hub.List(ctx, &works, client.InNamespace(v1.MailboxNamespace(o.member)), client.UnsafeDisableDeepCopy); err != nil {
+		return fmt.Errorf("listing the Works of %s: %w", o.member, err)
 	}
 	for i := range works.Items {
 		work := &works.Items[i]
@@ -61,7 +64,7 @@ func (r *Reconciler) sweep(ctx context.Context, member string, app types.Namespa
 			continue
 		}
 		var err error
-		if work.Status.ObservedGeneration == work.Generation && work.Status.State == v1.FeedbackRemoved {
+		if forgotten || work.Status.ObservedGeneration == work.Generation && work.Status.State == v1.FeedbackRemoved {
 			err = r.deleteWork(ctx, work) // its Secrets go with it
 		} else {
 			err = r.dropSecrets(ctx, work, nil)

@@ -90,8 +90,8 @@ func (r *Reconciler) held(o order) (reason, message string, held bool) {
 	if message, held := r.Guard.Held(); held {
 		return v1.ReasonHubRestored, message, true
 	}
-	if o.cluster != nil && !o.cluster.IsAccepted() {
-		return v1.ReasonNotAccepted, "the member is not accepted, see kubectl myapp accept " + o.member, true
+	if reason, message, held := heldBy(o.cluster); held {
+		return reason, message, true
 	}
 	switch {
 	case o.app.DeletionTimestamp != nil:
@@ -101,6 +101,34 @@ func (r *Reconciler) held(o order) (reason, message string, held bool) {
 		return v1.ReasonSpecInvalid, "the spec is not valid, see the condition Stalled", true
 	}
 	return "", "", false
+}
+
+// heldBy says why nothing may be changed on a member, whatever the app.
+func heldBy(cluster *v1.MemberCluster) (reason, message string, held bool) {
+	switch {
+	case cluster == nil:
+	case !cluster.IsAccepted():
+		return v1.ReasonNotAccepted, "the member is not accepted, see kubectl myapp accept " + cluster.Name, true
+	case !cluster.IsServed():
+		return v1.ReasonMemberLeaving, "spec.leave of MemberCluster " + cluster.Name + " says to forget it", true
+	}
+	return "", "", false
+}
+
+// mayNotWrite is asked before each write to a member: a pass that has begun must not go on
+// once the member is to be left alone. Rows of a member are forgotten only after the same
+// cache has shown that it is to be forgotten.
+func (r *Reconciler) mayNotWrite(member string) (message string, held bool) {
+	if message, held := r.Guard.Held(); held {
+		return message, true
+	}
+	cluster := &v1.MemberCluster{}
+	err := r.Hub.Get(context.Background(), types.NamespacedName{Name: member}, cluster, client.UnsafeDisableDeepCopy)
+	if err != nil {
+		return "", false // of a member that is gone the connection ends
+	}
+	_, message, held = heldBy(cluster)
+	return message, held
 }
 
 // Reconcile reads the recorded decision and carries it out by the member's mode.
@@ -121,6 +149,10 @@ func (r *Reconciler) Reconcile(ctx context.Context, req mcreconcile.Request) (re
 			return reconcile.Result{}, nil
 		}
 		return r.pull(ctx, o)
+	}
+	if o.cluster.Spec.Leave == v1.LeaveForget {
+		r.release(r.gates.drop(req)) // it is not even looked at
+		return reconcile.Result{}, nil
 	}
 	link, note := r.gates.enter(req)
 	if link == nil {

@@ -132,6 +132,49 @@ func TestNotAccepted(t *testing.T) {
 	}
 }
 
+// A member that is forgotten has no connection and no rights to its mailbox.
+func TestForgotten(t *testing.T) {
+	for _, tt := range []struct {
+		reason string
+		mode   v1.Mode
+		seen   observed
+	}{
+		{"Push, connected", v1.ModePush, observed{credential: &credential{}, connection: ConnState{Phase: Connected, LastHeard: noon}, current: true}},
+		{"Pull, alive", v1.ModePull, observed{mailbox: &mailbox{}, heartbeat: heartbeat{since: noon, heard: noon, renewal: noon}, now: noon}},
+	} {
+		tt.seen.member = &v1.MemberCluster{Spec: v1.MemberClusterSpec{Mode: tt.mode, Leave: v1.LeaveForget}}
+		got := decide(tt.seen)
+		if got.ready == nil || got.ready.Status != metav1.ConditionFalse || got.ready.Reason != v1.ReasonMemberLeaving || !got.drop || got.ensure {
+			t.Errorf("%s: %+v", tt.reason, got)
+		}
+		if got.accepted.Status != metav1.ConditionTrue {
+			t.Errorf("%s: Accepted is %+v", tt.reason, got.accepted)
+		}
+	}
+}
+
+// A hub that has just started does not go on saying that a member is not accepted, or
+// forgotten, which it is not any more; it says nothing of the agent before it has seen it.
+func TestServedAgainWhileNoHubWasRunning(t *testing.T) {
+	for _, was := range []string{v1.ReasonNotAccepted, v1.ReasonMemberLeaving} {
+		member := &v1.MemberCluster{Spec: v1.MemberClusterSpec{Mode: v1.ModePull}}
+		member.Status = nextStatus(member, decision{ready: condition(metav1.ConditionFalse, was, "")}, noon)
+		h := heartbeat{}.observe(lease(noon.Add(-time.Second)), noon)
+		seen := observed{member: member, mailbox: &mailbox{}, heartbeat: h, now: noon}
+		got := decide(seen)
+		if got.ready == nil || got.ready.Status != metav1.ConditionUnknown || got.ready.Reason != v1.ReasonAwaitingAgent || got.wake != 85*time.Second {
+			t.Fatalf("after %s: %+v", was, got.ready)
+		}
+		member.Status = nextStatus(member, got, noon)
+		if seen.heartbeat = h.observe(lease(noon.Add(9*time.Second)), noon.Add(9*time.Second)); decide(seen).ready.Status != metav1.ConditionTrue {
+			t.Errorf("after %s and a heartbeat: %+v", was, decide(seen).ready)
+		}
+		if seen.heartbeat, seen.now = h, noon.Add(85*time.Second); decide(seen).ready.Reason != v1.ReasonHeartbeatMissing {
+			t.Errorf("after %s and silence: %+v", was, decide(seen).ready)
+		}
+	}
+}
+
 func TestNextStatus(t *testing.T) {
 	stamp := func(at time.Time) *metav1.Time { s := metav1.NewTime(at); return &s }
 	member := &v1.MemberCluster{ObjectMeta: metav1.ObjectMeta{Generation: 3}}

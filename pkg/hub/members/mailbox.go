@@ -143,7 +143,7 @@ func belongs(object client.Object, member string) bool {
 // Everything is created, never applied: the hub needs no right to change a
 // Namespace, ServiceAccount or RoleBinding, and a foreign one that appeared in
 // the meantime is not seized.
-func (r *reconciler) ensureMailbox(ctx context.Context, member string, accepted bool, m *mailbox) error {
+func (r *reconciler) ensureMailbox(ctx context.Context, member string, served bool, m *mailbox) error {
 	if m.conflict || m.terminating {
 		return nil
 	}
@@ -176,7 +176,7 @@ func (r *reconciler) ensureMailbox(ctx context.Context, member string, accepted 
 		{m.joinAccount, account(v1.JoinServiceAccount)},
 		{m.joinBinding, binding(v1.JoinServiceAccount, v1.JoinClusterRole, inMailbox(v1.JoinServiceAccount))},
 		// Last, for an agent that may read its mailbox goes to work.
-		{m.roleBinding != nil || !accepted, binding(v1.AgentServiceAccount, v1.AgentClusterRole, inMailbox(v1.AgentServiceAccount))},
+		{m.roleBinding != nil || !served, binding(v1.AgentServiceAccount, v1.AgentClusterRole, inMailbox(v1.AgentServiceAccount))},
 	} {
 		if part.exists {
 			continue
@@ -186,13 +186,20 @@ func (r *reconciler) ensureMailbox(ctx context.Context, member string, accepted 
 			return fmt.Errorf("creating %T %s in the mailbox of member %s: %w", part.object, part.object.GetName(), member, err)
 		}
 	}
-	if m.roleBinding != nil && !accepted {
-		taken := &rbacv1.RoleBinding{ObjectMeta: named(v1.AgentServiceAccount)}
-		if err := r.writer.Delete(ctx, taken, client.Preconditions{UID: &m.roleBinding.UID}); client.IgnoreNotFound(err) != nil {
-			return fmt.Errorf("taking the mailbox from the agent of member %s, which is not accepted: %w", member, err)
-		}
-	}
 	return r.copyEndpoint(ctx, member, m)
+}
+
+// takeMailbox ends the rights of an agent that is not to work, also in a mailbox that is
+// being deleted.
+func (r *reconciler) takeMailbox(ctx context.Context, member string, m *mailbox) error {
+	if m.roleBinding == nil {
+		return nil
+	}
+	taken := &rbacv1.RoleBinding{ObjectMeta: metav1.ObjectMeta{Namespace: v1.MailboxNamespace(member), Name: v1.AgentServiceAccount}}
+	if err := r.writer.Delete(ctx, taken, client.Preconditions{UID: &m.roleBinding.UID}); client.IgnoreNotFound(err) != nil {
+		return fmt.Errorf("taking the mailbox from the agent of member %s: %w", member, err)
+	}
+	return nil
 }
 
 // copyEndpoint tells the agent how the hub is reached. What it was told stays when

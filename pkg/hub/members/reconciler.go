@@ -149,13 +149,17 @@ func decide(seen observed) decision {
 	}
 	plan := d(seen)
 	plan.accepted = acceptedCondition(seen.member)
-	if seen.member.IsAccepted() || seen.mailbox != nil && seen.mailbox.conflict {
+	if seen.member.IsServed() || seen.mailbox != nil && seen.mailbox.conflict {
 		return plan
 	}
 	// Nothing is written to it, so there is no need for a connection either. Signs of
 	// life are not recorded: they would be written again and again.
 	plan.drop, plan.ensure, plan.wake, plan.heard = true, false, 0, time.Time{}
 	plan.ready = condition(metav1.ConditionFalse, v1.ReasonNotAccepted, plan.accepted.Message)
+	if seen.member.IsAccepted() {
+		plan.ready = condition(metav1.ConditionFalse, v1.ReasonMemberLeaving,
+			"spec.leave says to forget the member: the hub has nothing to do with it any more.")
+	}
 	return plan
 }
 
@@ -186,6 +190,10 @@ func decidePull(seen observed) decision {
 	persisted := meta.FindStatusCondition(seen.member.Status.Conditions, v1.ConditionReady)
 	d.joined = seen.mailbox.joinedCondition(seen.member.Name)
 	d.ready, d.wake = seen.heartbeat.decide(seen.member.Name, persisted, seen.now)
+	if d.ready == nil && persisted != nil && (persisted.Reason == v1.ReasonNotAccepted || persisted.Reason == v1.ReasonMemberLeaving) {
+		// What is recorded was true before somebody accepted it while no hub was running.
+		d.ready = condition(metav1.ConditionUnknown, v1.ReasonAwaitingAgent, "The hub has not seen a sign of life of the agent since the member is served.")
+	}
 	return d
 }
 
@@ -208,10 +216,16 @@ func (r *reconciler) act(ctx context.Context, seen observed, plan decision) erro
 	if seen.mailbox == nil {
 		return nil
 	}
-	if seen.member.Spec.Leave != "" && !seen.member.IsAccepted() {
+	served := seen.member.IsServed()
+	if !served {
+		if err := r.takeMailbox(ctx, name, seen.mailbox); err != nil {
+			return err
+		}
+	}
+	if seen.member.Spec.Leave != "" && !served {
 		return nil // whoever has it leave deletes the mailbox now
 	}
-	if err := r.ensureMailbox(ctx, name, seen.member.IsAccepted(), seen.mailbox); err != nil {
+	if err := r.ensureMailbox(ctx, name, served, seen.mailbox); err != nil {
 		return err
 	}
 	return r.retireJoin(ctx, name, seen.mailbox, seen.heartbeat.holder)

@@ -18,6 +18,8 @@ type Member struct {
 	Labels map[string]string
 	// Namespaces are those of the hub whose apps may be placed on the member; nil for all.
 	Namespaces labels.Selector
+	// NamespacesInvalid says what is wrong with those; empty if nothing is.
+	NamespacesInvalid string
 	// Accepted is true when apps may be placed on the member.
 	Accepted bool
 	// Leaving is not empty when all apps are to leave the member.
@@ -60,6 +62,8 @@ type Input struct {
 //	the MemberCluster is missing  row: Keep
 //	the selector is not valid     row: Keep     no row: Reject
 //	the member leaves             row: Remove   no row: Reject
+//	its allowedNamespaces are
+//	not valid                     row: Keep     no row: Reject
 //	the namespace's labels are
 //	needed and not known          row: Keep     no row: Reject
 //	the namespace is not allowed  row: Remove   no row: Reject
@@ -113,6 +117,8 @@ func (v *Verdict) byMember(in *Input, c candidate, selector labels.Selector, err
 		v.decide(c.placed, Keep, v1.ReasonSelectorInvalid, err.Error())
 	case c.member.Leaving != "":
 		v.decide(c.placed, Remove, v1.ReasonMemberLeaving, "spec.leave of MemberCluster "+c.name+" says that apps leave it")
+	case c.member.NamespacesInvalid != "":
+		v.decide(c.placed, Keep, v1.ReasonNamespaceNotAllowed, "spec.allowedNamespaces of MemberCluster "+c.name+" cannot be used: "+c.member.NamespacesInvalid)
 	case c.member.Namespaces != nil && in.Namespace == nil:
 		v.decide(c.placed, Keep, v1.ReasonNamespaceNotAllowed, "the labels of the app's namespace, which "+c.name+" asks for, are not known")
 	case c.member.Namespaces != nil && !c.member.Namespaces.Matches(in.Namespace):

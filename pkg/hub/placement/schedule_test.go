@@ -31,6 +31,8 @@ func TestDecisionTable(t *testing.T) {
 	leaving.Leaving, forgotten.Leaving = v1.LeaveRemove, v1.LeaveForget
 	forTeamA := match
 	forTeamA.Namespaces = labels.SelectorFromSet(labels.Set{"team": "a"})
+	nobodyKnows := match
+	nobodyKnows.NamespacesInvalid = "it is broken"
 	silentOther := other
 	silentOther.Ready = false
 	prod := byLabel("env", "prod")
@@ -54,6 +56,7 @@ func TestDecisionTable(t *testing.T) {
 		{"namespace without labels", "it has none of those that are asked for", Input{Placement: prod, Namespace: labels.Set{}, Members: []Member{forTeamA}}, Remove, Reject, v1.ReasonNamespaceNotAllowed},
 		{"namespace not known", "absence removes nothing (law 1)", Input{Placement: prod, Members: []Member{forTeamA}}, Keep, Reject, v1.ReasonNamespaceNotAllowed},
 		{"leaving", "a person says that apps leave it", Input{Placement: prod, Members: []Member{leaving}}, Remove, Reject, v1.ReasonMemberLeaving},
+		{"allowed namespaces invalid", "nobody has said that it is not allowed", Input{Placement: prod, Namespace: labels.Set{"team": "b"}, Members: []Member{nobodyKnows}}, Keep, Reject, v1.ReasonNamespaceNotAllowed},
 		{"leaving, stray", "so do objects that nobody decided about", Input{Placement: prod, Members: []Member{leaving}, Strays: []string{"m"}}, Remove, "-", v1.ReasonMemberLeaving},
 		{"leaving, paused", "nothing changes for an app that is paused", Input{Paused: true, Members: []Member{leaving}}, Keep, Reject, v1.ReasonPaused},
 		{"leaving, held", "nor while the hub is held", Input{Held: "x", Members: []Member{leaving}}, Keep, Reject, v1.ReasonHubRestored},
