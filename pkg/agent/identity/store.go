@@ -30,9 +30,13 @@ const (
 	KeyToken = "token"
 	// KeyCredential is the UID of the Secret that the agent's tokens are bound to.
 	KeyCredential = "credential-uid"
-	// KeyTokenMember, KeyTokenServer and KeyTokenCA say whose token KeyToken is, and of
-	// which hub: what kubectl myapp join writes next may be about another.
-	KeyTokenMember, KeyTokenServer, KeyTokenCA = "token-member", "token-server", "token-certificate-authority"
+	// KeyTokenMember is the member whose token KeyToken is. What kubectl myapp join
+	// writes next may be about another member, and another hub.
+	KeyTokenMember = "token-member"
+	// KeyTokenServer is the URL of the hub that KeyToken is for.
+	KeyTokenServer = "token-server"
+	// KeyTokenCA are the certificates that that hub is verified with, in PEM form.
+	KeyTokenCA = "token-certificate-authority"
 )
 
 // Credential is what an agent knows of the hub and of itself.

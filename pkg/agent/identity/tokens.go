@@ -55,7 +55,9 @@ func NewTokens(c Credential, store Store, clock clock.Clock, log logr.Logger) (*
 	if err != nil {
 		return nil, err
 	}
-	t.ask = func(ctx context.Context) (string, error) { return renewal(ctx, hub, c.Member, c.UID, *t.current.Load()) }
+	t.ask = func(ctx context.Context) (string, error) {
+		return renewal(ctx, hub, c.Member, c.UID, *t.current.Load())
+	}
 	t.save = func(ctx context.Context, token string) error { return store.SaveToken(ctx, c, token) }
 	return t, nil
 }

@@ -151,7 +151,7 @@ func (c *Controller) serve(ctx context.Context, member string, session Session) 
 		},
 		OnSync:     func() { c.refillPlaced(ctx, member) },
 		Unanswered: &c.reconciler.unanswered, Covered: &c.reconciler.covered,
-		Held: func() (string, bool) { return c.reconciler.mayNotWrite(member) },
+		Held: func() (string, bool) { return c.reconciler.mayNotWrite(ctx, member) },
 	})
 	slow := time.AfterFunc(unreadableAfter, func() { c.explainUnreadable(ctx, member) })
 	err := engine.Start(logf.IntoContext(ctx, log))

@@ -118,12 +118,12 @@ func heldBy(cluster *v1.MemberCluster) (reason, message string, held bool) {
 // mayNotWrite is asked before each write to a member: a pass that has begun must not go on
 // once the member is to be left alone. Rows of a member are forgotten only after the same
 // cache has shown that it is to be forgotten.
-func (r *Reconciler) mayNotWrite(member string) (message string, held bool) {
+func (r *Reconciler) mayNotWrite(ctx context.Context, member string) (message string, held bool) {
 	if message, held := r.Guard.Held(); held {
 		return message, true
 	}
 	cluster := &v1.MemberCluster{}
-	err := r.Hub.Get(context.Background(), types.NamespacedName{Name: member}, cluster, client.UnsafeDisableDeepCopy)
+	err := r.Hub.Get(ctx, types.NamespacedName{Name: member}, cluster, client.UnsafeDisableDeepCopy)
 	if err != nil {
 		return "", false // of a member that is gone the connection ends
 	}

@@ -91,3 +91,15 @@ func (f *Fleet) setTrust(ctx context.Context, c *Cluster, trust []byte) error {
 		return nil // the agent reads the file when it starts
 	}
 }
+
+// IssueTokensAs gives the API server of a cluster another issuer for the tokens of
+// ServiceAccounts, which it accepts beside the one of before, and restarts it.
+func (f *Fleet) IssueTokensAs(ctx context.Context, cluster, issuer string) error {
+	c := f.Cluster(cluster)
+	// The first one that is named issues.
+	c.api.args = append([]string{"--service-account-issuer=" + issuer}, c.api.args...)
+	if err := c.api.Restart(ctx); err != nil {
+		return fmt.Errorf("restarting the API server of %s with another issuer: %w", cluster, err)
+	}
+	return nil
+}
