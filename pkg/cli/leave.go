@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v1 "github.com/example/myapp-hub/api/v1"
 	"github.com/example/myapp-hub/pkg/join"
@@ -84,22 +86,24 @@ func (o *leaveFlags) run(cmd *cobra.Command, hub *hubFlags) error {
 		return fmt.Errorf("nothing was changed; use --yes to go on without being asked")
 	}
 	o.Progress = func(format string, args ...any) { note(cmd, format, args...) }
-	err = join.Leave(cmd.Context(), c, o.LeaveOptions)
-	if errors.Is(err, join.ErrNoMember) && o.member != (hubFlags{}) {
-		note(cmd, "The hub has nothing of %s any more; going on with the cluster", o.Member) // interrupted before
-	} else if err != nil {
-		return err
-	}
+	var cluster client.Client
+	var installed join.Installation
 	if o.member != (hubFlags{}) {
-		member, _, _, err := o.member.connect()
-		if err != nil {
+		// Whether it is the right cluster has to be known before anything is taken away.
+		if cluster, installed, err = o.installation(cmd.Context(), c); err != nil {
 			return err
 		}
-		uid, err := join.HubUID(cmd.Context(), c)
-		if err != nil {
-			return err
+	}
+	left := join.Leave(cmd.Context(), c, o.LeaveOptions)
+	if left != nil && (cluster == nil || !errors.Is(left, join.ErrNoMember)) {
+		return left // else it was interrupted after that, or the name is wrong
+	}
+	if cluster != nil {
+		found, err := join.Uninstall(cmd.Context(), cluster, installed)
+		if err == nil && !found {
+			err = left
 		}
-		if err := join.Uninstall(cmd.Context(), member, o.Member, uid); err != nil {
+		if err != nil {
 			return err
 		}
 		note(cmd, "The account, its rights and the agent are off the cluster")
@@ -108,6 +112,26 @@ func (o *leaveFlags) run(cmd *cobra.Command, hub *hubFlags) error {
 	}
 	_, err = fmt.Fprintf(cmd.OutOrStdout(), "membercluster.example.com/%s left\n", o.Member)
 	return err
+}
+
+// installation is what the member has on the cluster that a flag names.
+func (o *leaveFlags) installation(ctx context.Context, hub client.Client) (client.Client, join.Installation, error) {
+	i := join.Installation{Member: o.Member}
+	cluster, _, _, err := o.member.connect()
+	if err != nil {
+		return nil, i, err
+	}
+	if i.Hub, err = join.HubID(ctx, hub, o.HubNamespace); err != nil {
+		return nil, i, err
+	}
+	member := &v1.MemberCluster{}
+	switch err := hub.Get(ctx, client.ObjectKey{Name: o.Member}, member); {
+	case err == nil:
+		i.Mode, i.Namespace = member.Spec.Mode, member.Spec.Namespace
+	case client.IgnoreNotFound(err) != nil:
+		return nil, i, fmt.Errorf("reading MemberCluster %s: %w", o.Member, err)
+	}
+	return cluster, i, i.Check(ctx, cluster)
 }
 
 // preview says what will become of each app.

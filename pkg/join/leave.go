@@ -218,24 +218,60 @@ func (o LeaveOptions) deleteKubeconfig(ctx context.Context, hub client.Client, m
 	return nil
 }
 
-// Uninstall takes off a cluster what joining has put there for a member of a hub, and
-// nothing of another member: agent, account, rights, what was known of the hub. Apps, and
-// namespaces that were made for them, stay as they are. It can be called again if it was
-// interrupted.
-func Uninstall(ctx context.Context, cluster client.Client, member, hub string) error {
-	own, others, err := placesOf(ctx, cluster, member, hub)
-	if err != nil {
-		return err
+// Installation is what joining has put on a cluster for a member.
+type Installation struct {
+	// Member is the name of the MemberCluster, Hub the ID of its hub.
+	Member, Hub string
+	// Mode and Namespace are those of the MemberCluster. Without a Mode, which is not known
+	// any more when it is gone, what says that it is the member's counts.
+	Mode      v1.Mode
+	Namespace string
+}
+
+func (i Installation) places() []place {
+	if i.Mode == "" {
+		return []place{{mode: v1.ModePull}, {mode: v1.ModePush}}
 	}
-	if len(own) == 0 && len(others) > 0 {
-		return fmt.Errorf("nothing on this cluster is of member %s, but of %s: check the context", member, strings.Join(others, ", "))
+	return []place{{mode: i.Mode, namespace: i.Namespace}}
+}
+
+// Check fails if what is on a cluster is not the member's.
+func (i Installation) Check(ctx context.Context, cluster client.Client) error {
+	var errs []error
+	for _, p := range i.places() {
+		errs = append(errs, checkPlace(ctx, cluster, p, i.Member, i.Hub, i.Mode == ""))
 	}
-	for _, p := range own {
+	if i.Mode == "" && slices.Contains(errs, nil) {
+		return nil // one of the two may well be another's
+	}
+	return errors.Join(errs...)
+}
+
+// Uninstall takes off a cluster what joining has put there for a member, and nothing of
+// another: agent, account, rights, what was known of the hub. Apps, and namespaces that
+// were made for them, stay as they are. It can be called again if it was interrupted; found
+// is true if there was anything.
+func Uninstall(ctx context.Context, cluster client.Client, i Installation) (found bool, err error) {
+	if err := i.Check(ctx, cluster); err != nil {
+		return false, err
+	}
+	for _, p := range i.places() {
+		if checkPlace(ctx, cluster, p, i.Member, i.Hub, i.Mode == "") != nil {
+			continue
+		}
+		there, err := p.there(ctx, cluster)
+		if err != nil {
+			return found, err
+		}
+		found = found || there
+		if i.Mode == "" && !there {
+			continue
+		}
 		if err := p.clear(ctx, cluster); err != nil {
-			return err
+			return found, err
 		}
 	}
-	return deleteIfEmpty(ctx, cluster)
+	return found, deleteIfEmpty(ctx, cluster)
 }
 
 // clear deletes what is at a place, the account by which it is found at the end.
@@ -290,7 +326,12 @@ func (p place) sharesInventory(ctx context.Context, cluster client.Client) (bool
 	if p.mode == v1.ModePush {
 		other.mode = v1.ModePull
 	}
-	key := client.ObjectKey{Namespace: Namespace, Name: other.account()}
+	return other.there(ctx, cluster)
+}
+
+// there is true if the account of a place is.
+func (p place) there(ctx context.Context, cluster client.Client) (bool, error) {
+	key := client.ObjectKey{Namespace: Namespace, Name: p.account()}
 	err := cluster.Get(ctx, key, &corev1.ServiceAccount{})
 	if client.IgnoreNotFound(err) != nil {
 		return false, fmt.Errorf("looking whether ServiceAccount %s is on the cluster: %w", key, err)

@@ -5,11 +5,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
-	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -22,7 +21,7 @@ import (
 // not take anything from another one.
 const (
 	annotationMember = v1.LabelMember
-	// annotationHub is the UID of the namespace kube-system of the hub, where it is known.
+	// annotationHub is the hub's ID, where it is known.
 	annotationHub = "example.com/hub"
 )
 
@@ -43,21 +42,6 @@ func (p place) account() string {
 	return AgentName(p.namespace)
 }
 
-// placeOf is the place that an account is for.
-func placeOf(account string) (place, bool) {
-	for _, p := range []place{{mode: v1.ModePull}, {mode: v1.ModePush}} {
-		name := p.account()
-		if account == name {
-			return p, true
-		}
-		if namespace, ok := strings.CutPrefix(account, name+"-"); ok {
-			p.namespace = namespace
-			return p, true
-		}
-	}
-	return place{}, false
-}
-
 // belongsTo writes on the accounts among objects whose they are.
 func belongsTo(objects []*unstructured.Unstructured, member, hub string) {
 	for _, o := range objects {
@@ -73,7 +57,7 @@ func belongsTo(objects []*unstructured.Unstructured, member, hub string) {
 }
 
 // isOf is true for an account of a member. One that does not say whose it is counts as
-// everybody's: it was made before accounts did.
+// anybody's.
 func isOf(account *corev1.ServiceAccount, member, hub string) bool {
 	is := func(annotation, wanted string) bool {
 		value := account.Annotations[annotation]
@@ -86,7 +70,7 @@ func isOf(account *corev1.ServiceAccount, member, hub string) bool {
 // there for another member, or for another hub.
 func CheckAgent(ctx context.Context, cluster client.Client, l Line) error {
 	p := place{mode: v1.ModePull, namespace: l.Namespace}
-	if err := checkPlace(ctx, cluster, p, l.Member, ""); err != nil {
+	if err := checkPlace(ctx, cluster, p, l.Member, "", false); err != nil {
 		return err
 	}
 	secret := &corev1.Secret{}
@@ -104,55 +88,57 @@ func CheckAgent(ctx context.Context, cluster client.Client, l Line) error {
 	return nil
 }
 
-// checkPlace fails if a place on a cluster belongs to another member.
-func checkPlace(ctx context.Context, cluster client.Client, p place, member, hub string) error {
+// checkPlace fails if a place on a cluster belongs to another member, or to the hub itself.
+// certain wants the account to say that it is the member's, if it is there.
+func checkPlace(ctx context.Context, cluster client.Client, p place, member, hub string, certain bool) error {
 	account := &corev1.ServiceAccount{}
 	key := client.ObjectKey{Namespace: Namespace, Name: p.account()}
 	err := cluster.Get(ctx, key, account)
-	if apierrors.IsNotFound(err) || err == nil && isOf(account, member, hub) {
+	if apierrors.IsNotFound(err) {
 		return nil
 	}
 	if err != nil {
 		return fmt.Errorf("looking whether ServiceAccount %s is on this cluster: %w", key, err)
 	}
-	return fmt.Errorf("%w: ServiceAccount %s is that of member %s%s. Check the context; if this cluster is to be %s from now on, let %[3]s leave first (kubectl myapp leave %[3]s), or add --replace",
-		ErrTaken, key, account.Annotations[annotationMember], ofHub(account, hub), member)
+	// The hub's own account has the name of that on a Push member.
+	if hub, err := isHub(ctx, cluster); err != nil {
+		return err
+	} else if hub && p.account() == HubAccount("") {
+		return fmt.Errorf("%w: this cluster is a hub, and ServiceAccount %s is the hub's own. Check the context; a hub can be a Pull member, or one by --member-namespace", ErrTaken, key)
+	}
+	owner := account.Annotations[annotationMember]
+	switch {
+	case certain && owner == "":
+		return fmt.Errorf("%w: ServiceAccount %s does not say whose it is. If it is of member %s, delete it there", ErrTaken, key, member)
+	case isOf(account, member, hub):
+		return nil
+	case owner == member:
+		return fmt.Errorf("%w: ServiceAccount %s is that of member %s of another hub. Check the contexts; if this cluster has changed hubs, let it leave the other one there first, or join it with --replace", ErrTaken, key, owner)
+	}
+	return fmt.Errorf("%w: ServiceAccount %s is that of member %s. Check the context; if this cluster is to be %s from now on, let the other leave first, on its hub: kubectl myapp leave %[3]s --member-context CONTEXT; or join it with --replace", ErrTaken, key, owner, member)
 }
 
-func ofHub(account *corev1.ServiceAccount, hub string) string {
-	if other := account.Annotations[annotationHub]; hub != "" && other != "" && other != hub {
-		return " of another hub"
+// isHub is true for a cluster that has MemberClusters.
+func isHub(ctx context.Context, cluster client.Client) (bool, error) {
+	err := cluster.List(ctx, &v1.MemberClusterList{}, client.Limit(1))
+	if meta.IsNoMatchError(err) || apierrors.IsNotFound(err) {
+		return false, nil
 	}
-	return ""
+	if err != nil {
+		return false, fmt.Errorf("looking whether this cluster is a hub: %w", err)
+	}
+	return true, nil
 }
 
-// HubUID tells hubs apart: it is the UID of the namespace kube-system.
-func HubUID(ctx context.Context, hub client.Client) (string, error) {
-	system := &corev1.Namespace{}
-	if err := hub.Get(ctx, client.ObjectKey{Name: "kube-system"}, system); err != nil {
-		return "", fmt.Errorf("reading which hub this is, by namespace kube-system: %w", err)
-	}
-	return string(system.UID), nil
-}
+// hubIdentity is the ConfigMap of the hub with its identity, and identityKey its key.
+const hubIdentity, identityKey = "hub-identity", "hubID"
 
-// placesOf are where on a cluster the accounts of a member are, and the other members
-// that have accounts there.
-func placesOf(ctx context.Context, cluster client.Client, member, hub string) (own []place, others []string, err error) {
-	var accounts corev1.ServiceAccountList
-	if err := cluster.List(ctx, &accounts, client.InNamespace(Namespace)); err != nil {
-		return nil, nil, fmt.Errorf("listing the accounts in %s: %w", Namespace, err)
+// HubID tells hubs apart. It survives a restore into another cluster.
+func HubID(ctx context.Context, hub client.Client, namespace string) (string, error) {
+	identity := &corev1.ConfigMap{}
+	key := client.ObjectKey{Namespace: namespace, Name: hubIdentity}
+	if err := hub.Get(ctx, key, identity); err != nil {
+		return "", fmt.Errorf("reading which hub this is, ConfigMap %s: %w", key, err)
 	}
-	for i := range accounts.Items {
-		account := &accounts.Items[i]
-		p, ok := placeOf(account.Name)
-		switch {
-		case !ok:
-		case isOf(account, member, hub):
-			own = append(own, p)
-		default:
-			others = append(others, account.Annotations[annotationMember]+ofHub(account, hub))
-		}
-	}
-	slices.Sort(others)
-	return own, slices.Compact(others), nil
+	return identity.Data[identityKey], nil
 }

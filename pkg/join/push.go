@@ -70,22 +70,27 @@ func Push(ctx context.Context, hub, member client.Client, o PushOptions, apply f
 	if err != nil {
 		return err
 	}
-	hubUID, err := HubUID(ctx, hub)
+	hubID, err := HubID(ctx, hub, o.HubNamespace)
 	if err != nil {
 		return err
 	}
 	if !o.Replace {
-		if err := checkPlace(ctx, member, place{mode: v1.ModePush, namespace: o.Namespace}, o.Member, hubUID); err != nil {
+		if err := checkPlace(ctx, member, place{mode: v1.ModePush, namespace: o.Namespace}, o.Member, hubID, false); err != nil {
 			return err
 		}
 	}
-	belongsTo(rights, o.Member, hubUID)
+	belongsTo(rights, o.Member, hubID)
 	for _, object := range rights {
 		if err := apply(member, object); err != nil {
 			return err
 		}
 	}
 	secret := tokenSecret(o.Namespace)
+	if o.Replace { // whoever had the place keeps no token
+		if err := member.Delete(ctx, secret.DeepCopy()); client.IgnoreNotFound(err) != nil {
+			return fmt.Errorf("deleting Secret %s on the cluster: %w", client.ObjectKeyFromObject(secret), err)
+		}
+	}
 	if err := member.Create(ctx, secret); client.IgnoreAlreadyExists(err) != nil {
 		return fmt.Errorf("making Secret %s on the cluster: %w", client.ObjectKeyFromObject(secret), err)
 	}

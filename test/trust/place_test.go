@@ -12,8 +12,10 @@ import (
 
 	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	v1 "github.com/example/myapp-hub/api/v1"
 	"github.com/example/myapp-hub/pkg/agent/identity"
 	"github.com/example/myapp-hub/pkg/join"
 	"github.com/example/myapp-hub/test/fleet/fleet"
@@ -53,7 +55,7 @@ func TestAPlaceIsOfOneMember(t *testing.T) {
 	if err := push("owner"); err != nil {
 		t.Fatal(err)
 	}
-	if err := push("wrong"); !errors.Is(err, join.ErrTaken) || !strings.Contains(err.Error(), "kubectl myapp leave owner") {
+	if err := push("wrong"); !errors.Is(err, join.ErrTaken) || !strings.Contains(err.Error(), "kubectl myapp leave owner --member-context") {
 		t.Errorf("a second Push member took the place of the first: %v", err)
 	}
 	command, _ := newToken(t, f, "pull-owner")
@@ -62,8 +64,15 @@ func TestAPlaceIsOfOneMember(t *testing.T) {
 	if _, err := myapp(t, f, newcomer, append(command, "--skip-agent")...); !errors.Is(err, join.ErrTaken) {
 		t.Errorf("a second Pull member took the place of the first: %v", err)
 	}
-	if _, err := myapp(t, f, fleet.HubName, append([]string{"leave", "wrong", "--yes"}, onCluster...)...); err == nil || !strings.Contains(err.Error(), "check the context") {
+	if _, err := myapp(t, f, fleet.HubName, append([]string{"leave", "wrong", "--yes"}, onCluster...)...); !errors.Is(err, join.ErrTaken) {
 		t.Errorf("a member left a cluster that is not its own: %v", err)
+	}
+	isMember(t, f, "wrong", v1.ConditionJoined, metav1.ConditionFalse, v1.ReasonAwaitingAgent) // it has not left either
+	if _, err := myapp(t, f, fleet.HubName, append([]string{"leave", "owner", "--yes"}, "--member-kubeconfig", f.Cluster(fleet.HubName).Kubeconfig())...); !errors.Is(err, join.ErrTaken) || !strings.Contains(err.Error(), "is a hub") {
+		t.Errorf("leave with the hub's own context: %v", err)
+	}
+	if _, err := myapp(t, f, fleet.HubName, append([]string{"leave", "misspelt", "--yes"}, onCluster...)...); err == nil {
+		t.Error("a member that never was has left")
 	}
 	if is := []string{accountOf("myapp-hub"), accountOf("myapp-agent")}; is[0] != "owner" || is[1] != "pull-owner" {
 		t.Errorf("the accounts are of %v", is)
@@ -80,6 +89,9 @@ func TestAPlaceIsOfOneMember(t *testing.T) {
 	mustMyapp(t, f, fleet.HubName, "leave", "owner", "--yes")
 	// Interrupted before it came to the cluster.
 	mustMyapp(t, f, fleet.HubName, append([]string{"leave", "owner", "--yes"}, onCluster...)...)
+	if _, err := myapp(t, f, fleet.HubName, append([]string{"leave", "misspelt", "--yes"}, onCluster...)...); !errors.Is(err, join.ErrNoMember) {
+		t.Errorf("a member that never was has left an empty cluster: %v", err)
+	}
 	isGone(t, f.Cluster(newcomer), record,
 		&corev1.ServiceAccount{ObjectMeta: named(fleet.HubNamespace, "myapp-hub")}, &corev1.ServiceAccount{ObjectMeta: named(fleet.HubNamespace, "myapp-agent")})
 }
@@ -101,7 +113,9 @@ func TestATokenGoesToItsHubOnly(t *testing.T) {
 	authority := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: other.Certificate().Raw})
 
 	store := identity.Store{Client: f.Cluster(newcomer).Client(), Key: client.ObjectKey{Namespace: "default", Name: "faithful"}}
-	secret := &corev1.Secret{ObjectMeta: named(store.Key.Namespace, store.Key.Name), Data: map[string][]byte{}}
+	secret := &corev1.Secret{ObjectMeta: named(store.Key.Namespace, store.Key.Name), Data: map[string][]byte{
+		identity.KeyMember: []byte(c.Member), identity.KeyServer: []byte(c.Server), identity.KeyCA: c.CA,
+	}}
 	if err := store.Client.Create(t.Context(), secret); err != nil {
 		t.Fatal(err)
 	}
@@ -121,6 +135,23 @@ func TestATokenGoesToItsHubOnly(t *testing.T) {
 		secret.Data[key] = []byte(value)
 	}
 	if err := store.Client.Update(t.Context(), secret); err != nil {
+		t.Fatal(err)
+	}
+	// Another tool that puts the same line back does not keep the agent from its token.
+	again := secret.DeepCopy()
+	again.Data[identity.KeyJoinToken], again.Data[identity.KeyMember] = []byte("used before"), []byte(c.Member)
+	again.Data[identity.KeyServer], again.Data[identity.KeyCA] = []byte(c.Server), c.CA
+	if err := store.Client.Update(t.Context(), again); err != nil {
+		t.Fatal(err)
+	}
+	if err := store.SaveToken(t.Context(), old, c.Token); err != nil {
+		t.Errorf("after the same line was put back: %v", err)
+	}
+	if err := store.Client.Get(t.Context(), store.Key, again); err != nil {
+		t.Fatal(err)
+	}
+	again.Data = secret.Data
+	if err := store.Client.Update(t.Context(), again); err != nil {
 		t.Fatal(err)
 	}
 	// The agent of before, which still runs, must not write its token beside that.

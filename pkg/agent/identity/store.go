@@ -124,8 +124,11 @@ func (s Store) SaveToken(ctx context.Context, c Credential, token string) error 
 		if err := c.mayReplace(secret); err != nil {
 			return err
 		}
-		delete(secret.Data, KeyJoinToken)
-		c.keepHub(secret)
+		if len(secret.Data[KeyJoinToken]) > 0 {
+			delete(secret.Data, KeyJoinToken)
+			c.keepHub(secret)
+		}
+		c.keepWhose(secret)
 		secret.Data[KeyToken], secret.Data[KeyCredential] = []byte(token), []byte(c.UID)
 		return nil
 	})
@@ -138,23 +141,27 @@ func (s Store) SaveHub(ctx context.Context, c Credential) error {
 			return err
 		}
 		c.keepHub(secret)
+		c.keepWhose(secret)
 		return nil
 	})
 }
 
-// mayReplace fails if the Secret has a join token that the process does not know: what
-// stands beside it may be another hub.
+// mayReplace fails if the Secret has a join token that the process does not know, with
+// another hub or member beside it.
 func (c Credential) mayReplace(secret *corev1.Secret) error {
-	if join := string(secret.Data[KeyJoinToken]); join != "" && join != c.tried {
-		return errRejoined
+	is := func(key, value string) bool { return string(secret.Data[key]) == value }
+	if is(KeyJoinToken, "") || is(KeyJoinToken, c.tried) ||
+		is(KeyMember, c.Member) && is(KeyServer, c.Server) && is(KeyCA, string(c.CA)) {
+		return nil
 	}
-	return nil
+	return errRejoined
 }
 
 func (c Credential) keepHub(secret *corev1.Secret) {
-	for key, value := range map[string]string{KeyMember: c.Member, KeyServer: c.Server, KeyCA: string(c.CA)} {
-		secret.Data[key] = []byte(value)
-	}
+	secret.Data[KeyMember], secret.Data[KeyServer], secret.Data[KeyCA] = []byte(c.Member), []byte(c.Server), c.CA
+}
+
+func (c Credential) keepWhose(secret *corev1.Secret) {
 	secret.Data[KeyTokenMember], secret.Data[KeyTokenServer], secret.Data[KeyTokenCA] = []byte(c.Member), []byte(c.Server), c.CA
 }
 
