@@ -68,13 +68,7 @@ func (o *leaveFlags) run(cmd *cobra.Command, hub *hubFlags) error {
 	if err != nil {
 		return err
 	}
-	o.Policy = v1.LeaveRemove
-	switch {
-	case o.orphan:
-		o.Policy = v1.LeaveOrphan
-	case o.force:
-		o.Policy = v1.LeaveForget
-	}
+	o.Policy = o.policy()
 	apps, err := join.Departures(cmd.Context(), c, o.Member)
 	if err != nil {
 		return err
@@ -112,6 +106,17 @@ func (o *leaveFlags) run(cmd *cobra.Command, hub *hubFlags) error {
 	}
 	_, err = fmt.Fprintf(cmd.OutOrStdout(), "membercluster.example.com/%s left\n", o.Member)
 	return err
+}
+
+// policy is what becomes of the apps.
+func (o *leaveFlags) policy() v1.LeavePolicy {
+	switch {
+	case o.orphan:
+		return v1.LeaveOrphan
+	case o.force:
+		return v1.LeaveForget
+	}
+	return v1.LeaveRemove
 }
 
 // installation is what the member has on the cluster that a flag names.
