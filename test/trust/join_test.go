@@ -98,6 +98,7 @@ func isMember(t *testing.T, f *fleet.Fleet, name, kind string, status metav1.Con
 func leave(t *testing.T, f *fleet.Fleet, name string) {
 	t.Cleanup(func() {
 		hub := f.Cluster(fleet.HubName).Client()
+		disown(t, f, name)
 		for _, o := range []client.Object{
 			&v1.MemberCluster{ObjectMeta: metav1.ObjectMeta{Name: name}},
 			&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: v1.MailboxNamespace(name)}},
@@ -107,6 +108,24 @@ func leave(t *testing.T, f *fleet.Fleet, name string) {
 			}
 		}
 	})
+}
+
+// disown has the accounts on the newcomer belong to nobody, if they are a member's: tests
+// take turns in joining it.
+func disown(t *testing.T, f *fleet.Fleet, member string) {
+	t.Helper()
+	cluster := f.Cluster(newcomer).Client()
+	for _, name := range []string{join.AgentName(""), join.HubAccount("")} {
+		account := &corev1.ServiceAccount{}
+		err := cluster.Get(context.Background(), client.ObjectKey{Namespace: join.Namespace, Name: name}, account)
+		if err == nil && account.Annotations[v1.LabelMember] == member {
+			account.Annotations = nil
+			err = cluster.Update(context.Background(), account)
+		}
+		if client.IgnoreNotFound(err) != nil {
+			t.Error(err)
+		}
+	}
 }
 
 // ends wants a token to be refused before long, and to stay so.
