@@ -43,15 +43,7 @@ func TestAPlaceIsOfOneMember(t *testing.T) {
 		}
 		return account.Annotations["example.com/member"]
 	}
-	// A test before may have emptied it, which the cluster is still at.
-	fleet.Eventually(t, soon, "the namespace of accounts is not going away", func(ctx context.Context) error {
-		namespace := &corev1.Namespace{}
-		err := cluster.Get(ctx, client.ObjectKey{Name: join.Namespace}, namespace)
-		if err == nil && namespace.DeletionTimestamp != nil {
-			return errors.New("it is")
-		}
-		return client.IgnoreNotFound(err)
-	})
+	settled(t, f) // a test before may have emptied it
 	if err := push("owner"); err != nil {
 		t.Fatal(err)
 	}
@@ -94,6 +86,20 @@ func TestAPlaceIsOfOneMember(t *testing.T) {
 	}
 	isGone(t, f.Cluster(newcomer), record,
 		&corev1.ServiceAccount{ObjectMeta: named(fleet.HubNamespace, "myapp-hub")}, &corev1.ServiceAccount{ObjectMeta: named(fleet.HubNamespace, "myapp-agent")})
+	settled(t, f)
+}
+
+// settled waits until the namespace of accounts on the newcomer is not going away.
+func settled(t *testing.T, f *fleet.Fleet) {
+	t.Helper()
+	fleet.Eventually(t, soon, "the namespace of accounts is not going away", func(ctx context.Context) error {
+		namespace := &corev1.Namespace{}
+		err := f.Cluster(newcomer).Client().Get(ctx, client.ObjectKey{Name: join.Namespace}, namespace)
+		if err == nil && namespace.DeletionTimestamp != nil {
+			return errors.New("it is")
+		}
+		return client.IgnoreNotFound(err)
+	})
 }
 
 // A cluster that has a hub is given the line of another, which is of no use. It goes on
