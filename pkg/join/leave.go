@@ -12,6 +12,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -312,11 +313,21 @@ func (p place) clear(ctx context.Context, cluster client.Client) error {
 		if o.GetKind() == "Namespace" {
 			continue
 		}
-		if err := cluster.Delete(ctx, o, client.PropagationPolicy("Background")); client.IgnoreNotFound(err) != nil {
+		if err := deleteLive(ctx, cluster, o); err != nil {
 			return fmt.Errorf("deleting %s %s/%s: %w", o.GetKind(), o.GetNamespace(), o.GetName(), err)
 		}
 	}
 	return nil
+}
+
+// deleteLive deletes the object that is there now, and not one that takes its place.
+func deleteLive(ctx context.Context, cluster client.Client, o *unstructured.Unstructured) error {
+	live := &metav1.PartialObjectMetadata{}
+	live.SetGroupVersionKind(o.GroupVersionKind())
+	if err := cluster.Get(ctx, client.ObjectKeyFromObject(o), live); err != nil {
+		return client.IgnoreNotFound(err)
+	}
+	return client.IgnoreNotFound(cluster.Delete(ctx, live, client.Preconditions{UID: &live.UID}, client.PropagationPolicy("Background")))
 }
 
 // sharesInventory is true if the same part of the cluster is a member in the other mode,

@@ -35,7 +35,7 @@ var (
 // Claim makes the credential in the mailbox with the join token, and asks for the
 // first token that is bound to it.
 func Claim(ctx context.Context, c Credential) (token string, uid types.UID, err error) {
-	hub, err := hubClient(c, func(config *rest.Config) { config.BearerToken = c.JoinToken })
+	hub, err := hubClient(c, func(config *rest.Config) { config.Wrap(bearer(c.Server, func() string { return c.JoinToken })) })
 	if err != nil {
 		return "", "", err
 	}

@@ -8,7 +8,6 @@ import (
 
 	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/client-go/rest"
 	toolscache "k8s.io/client-go/tools/cache"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -94,7 +93,7 @@ func (e *Endpoint) try(ctx context.Context, said *corev1.ConfigMap) (bool, error
 		next.Server == e.Credential.Server && string(next.CA) == string(e.Credential.CA) {
 		return false, nil
 	}
-	hub, err := hubClient(next, func(config *rest.Config) { config.Wrap(e.Tokens.wrap) })
+	hub, err := hubClient(next, e.Tokens.to(next.Server))
 	if err != nil {
 		return false, err
 	}

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"net/http"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -50,8 +49,8 @@ type Tokens struct {
 func NewTokens(c Credential, store Store, clock clock.Clock, log logr.Logger) (*Tokens, error) {
 	t := &Tokens{clock: clock, log: log, uid: c.UID}
 	t.current.Store(&c.Token)
-	t.config = c.config(func(config *rest.Config) { config.Wrap(t.wrap) })
-	hub, err := hubClient(c, func(config *rest.Config) { config.Wrap(t.wrap) })
+	t.config = c.config(t.to(c.Server))
+	hub, err := hubClient(c, t.to(c.Server))
 	if err != nil {
 		return nil, err
 	}
@@ -68,20 +67,11 @@ func (t *Tokens) Config() *rest.Config { return rest.CopyConfig(t.config) }
 // Credential is the UID of the Secret that the tokens are bound to.
 func (t *Tokens) Credential() types.UID { return t.uid }
 
-// wrap puts the current token into each request. A watch that has begun goes on with
-// the one it began with.
-func (t *Tokens) wrap(next http.RoundTripper) http.RoundTripper {
-	return roundTripper(func(r *http.Request) (*http.Response, error) {
-		r = r.Clone(r.Context())
-		r.Header.Set("Authorization", "Bearer "+*t.current.Load())
-		return next.RoundTrip(r)
-	})
+// to puts the current token into each request to a server of the hub. A watch that has
+// begun goes on with the one it began with.
+func (t *Tokens) to(server string) func(*rest.Config) {
+	return func(config *rest.Config) { config.Wrap(bearer(server, func() string { return *t.current.Load() })) }
 }
-
-type roundTripper func(*http.Request) (*http.Response, error)
-
-// RoundTrip implements http.RoundTripper.
-func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
 // Renew gets the next token and makes it the current one. It is in use also if it
 // could not be saved, which Start tries again.
