@@ -223,29 +223,37 @@ func (o LeaveOptions) deleteKubeconfig(ctx context.Context, hub client.Client, m
 type Installation struct {
 	// Member is the name of the MemberCluster, Hub the ID of its hub.
 	Member, Hub string
-	// Mode and Namespace are those of the MemberCluster. Without a Mode, which is not known
-	// any more when it is gone, what says that it is the member's counts.
+	// Mode and Namespace are those of the MemberCluster. Without a Mode, for they are not
+	// known any more when it is gone, whatever says that it is the member's is.
 	Mode      v1.Mode
 	Namespace string
 }
 
-func (i Installation) places() []place {
-	if i.Mode == "" {
-		return []place{{mode: v1.ModePull}, {mode: v1.ModePush}}
-	}
-	return []place{{mode: i.Mode, namespace: i.Namespace}}
+// Check fails if what is on a cluster is not the member's, or nothing is.
+func (i Installation) Check(ctx context.Context, cluster client.Client) error {
+	_, err := i.own(ctx, cluster)
+	return err
 }
 
-// Check fails if what is on a cluster is not the member's.
-func (i Installation) Check(ctx context.Context, cluster client.Client) error {
-	var errs []error
-	for _, p := range i.places() {
-		errs = append(errs, checkPlace(ctx, cluster, p, i.Member, i.Hub, i.Mode == ""))
+// own are the places on a cluster that are the member's.
+func (i Installation) own(ctx context.Context, cluster client.Client) ([]place, error) {
+	if i.Mode != "" {
+		p := place{mode: i.Mode, namespace: i.Namespace}
+		return []place{p}, p.checkLeave(ctx, cluster, i.Member, i.Hub)
 	}
-	if i.Mode == "" && slices.Contains(errs, nil) {
-		return nil // one of the two may well be another's
+	var accounts corev1.ServiceAccountList
+	if err := cluster.List(ctx, &accounts, client.InNamespace(Namespace)); err != nil {
+		return nil, fmt.Errorf("listing the accounts in %s of the cluster: %w", Namespace, err)
 	}
-	return errors.Join(errs...)
+	var own []place
+	for n := range accounts.Items {
+		account := &accounts.Items[n]
+		p, ok := placeOf(account.Name)
+		if ok && account.Annotations[annotationMember] == i.Member && isOf(account, i.Member, i.Hub) && p.checkHub(ctx, cluster) == nil {
+			own = append(own, p)
+		}
+	}
+	return own, nil
 }
 
 // Uninstall takes off a cluster what joining has put there for a member, and nothing of
@@ -253,26 +261,16 @@ func (i Installation) Check(ctx context.Context, cluster client.Client) error {
 // were made for them, stay as they are. It can be called again if it was interrupted; found
 // is true if there was anything.
 func Uninstall(ctx context.Context, cluster client.Client, i Installation) (found bool, err error) {
-	if err := i.Check(ctx, cluster); err != nil {
+	own, err := i.own(ctx, cluster)
+	if err != nil || len(own) == 0 {
 		return false, err
 	}
-	for _, p := range i.places() {
-		if checkPlace(ctx, cluster, p, i.Member, i.Hub, i.Mode == "") != nil {
-			continue
-		}
-		there, err := p.there(ctx, cluster)
-		if err != nil {
-			return found, err
-		}
-		found = found || there
-		if i.Mode == "" && !there {
-			continue
-		}
+	for _, p := range own {
 		if err := p.clear(ctx, cluster); err != nil {
-			return found, err
+			return true, err
 		}
 	}
-	return found, deleteIfEmpty(ctx, cluster)
+	return true, deleteIfEmpty(ctx, cluster)
 }
 
 // clear deletes what is at a place, the account by which it is found at the end.
@@ -337,17 +335,8 @@ func (p place) sharesInventory(ctx context.Context, cluster client.Client) (bool
 	if p.mode == v1.ModePush {
 		other.mode = v1.ModePull
 	}
-	return other.there(ctx, cluster)
-}
-
-// there is true if the account of a place is.
-func (p place) there(ctx context.Context, cluster client.Client) (bool, error) {
-	key := client.ObjectKey{Namespace: Namespace, Name: p.account()}
-	err := cluster.Get(ctx, key, &corev1.ServiceAccount{})
-	if client.IgnoreNotFound(err) != nil {
-		return false, fmt.Errorf("looking whether ServiceAccount %s is on the cluster: %w", key, err)
-	}
-	return err == nil, nil
+	account, err := other.read(ctx, cluster)
+	return account != nil, err
 }
 
 // deleteIfEmpty deletes the namespace of agents and accounts when nobody has anything in

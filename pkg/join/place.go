@@ -2,9 +2,11 @@ package join
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -25,8 +27,12 @@ const (
 	annotationHub = "example.com/hub"
 )
 
-// ErrTaken says that the place on a cluster belongs to another member.
-var ErrTaken = errors.New("this cluster has it already")
+var (
+	// ErrTaken says that the place on a cluster belongs to another member, or to a hub.
+	ErrTaken = errors.New("the place on this cluster is taken")
+	// ErrNotThere says that a member has nothing on a cluster.
+	ErrNotThere = errors.New("nothing of the member is on this cluster")
+)
 
 // place is where on a cluster the account of a member is.
 type place struct {
@@ -40,6 +46,21 @@ func (p place) account() string {
 		return HubAccount(p.namespace)
 	}
 	return AgentName(p.namespace)
+}
+
+// placeOf is the place that an account is at.
+func placeOf(account string) (place, bool) {
+	for _, p := range []place{{mode: v1.ModePull}, {mode: v1.ModePush}} {
+		name := p.account()
+		if account == name {
+			return p, true
+		}
+		if namespace, ok := strings.CutPrefix(account, name+"-"); ok {
+			p.namespace = namespace
+			return p, true
+		}
+	}
+	return place{}, false
 }
 
 // belongsTo writes on the accounts among objects whose they are.
@@ -70,7 +91,7 @@ func isOf(account *corev1.ServiceAccount, member, hub string) bool {
 // there for another member, or for another hub.
 func CheckAgent(ctx context.Context, cluster client.Client, l Line) error {
 	p := place{mode: v1.ModePull, namespace: l.Namespace}
-	if err := checkPlace(ctx, cluster, p, l.Member, "", false); err != nil {
+	if err := p.checkJoin(ctx, cluster, l.Member, ""); err != nil {
 		return err
 	}
 	secret := &corev1.Secret{}
@@ -88,34 +109,58 @@ func CheckAgent(ctx context.Context, cluster client.Client, l Line) error {
 	return nil
 }
 
-// checkPlace fails if a place on a cluster belongs to another member, or to the hub itself.
-// certain wants the account to say that it is the member's, if it is there.
-func checkPlace(ctx context.Context, cluster client.Client, p place, member, hub string, certain bool) error {
+// checkJoin fails if a place belongs to another member, and says what to do.
+func (p place) checkJoin(ctx context.Context, cluster client.Client, member, hub string) error {
+	account, err := p.read(ctx, cluster)
+	if err != nil || account == nil || isOf(account, member, hub) {
+		return err
+	}
+	return fmt.Errorf("%w. Check the context. If this cluster is to be %s of this hub from now on, let the other leave first, on its hub (kubectl myapp leave %s --member-context CONTEXT), or add --replace",
+		takenBy(account), member, account.Annotations[annotationMember])
+}
+
+// checkLeave fails if a place is not a member's, so that nothing is to be taken off there,
+// and says what to do.
+func (p place) checkLeave(ctx context.Context, cluster client.Client, member, hub string) error {
+	const advice = "Check the context, or leave it out: then nothing is taken off the cluster"
+	account, err := p.read(ctx, cluster)
+	switch {
+	case err != nil:
+		return err
+	case account == nil:
+		return fmt.Errorf("%w: there is no ServiceAccount %s/%s. %s", ErrNotThere, Namespace, p.account(), advice)
+	case !isOf(account, member, hub):
+		return fmt.Errorf("%w. %s", takenBy(account), advice)
+	}
+	return p.checkHub(ctx, cluster)
+}
+
+// checkHub fails if a place has the name of a hub's own account, and the cluster is a hub.
+func (p place) checkHub(ctx context.Context, cluster client.Client) error {
+	if p.account() != HubAccount("") {
+		return nil
+	}
+	if hub, err := isHub(ctx, cluster); err != nil || !hub {
+		return err
+	}
+	return fmt.Errorf("%w: this cluster is a hub, and ServiceAccount %s/%s is the hub's own. Check the context; a hub can be a Pull member, or one by --member-namespace", ErrTaken, Namespace, p.account())
+}
+
+// read is the account at a place, nil if there is none.
+func (p place) read(ctx context.Context, cluster client.Client) (*corev1.ServiceAccount, error) {
 	account := &corev1.ServiceAccount{}
 	key := client.ObjectKey{Namespace: Namespace, Name: p.account()}
-	err := cluster.Get(ctx, key, account)
-	if apierrors.IsNotFound(err) {
-		return nil
+	if err := cluster.Get(ctx, key, account); apierrors.IsNotFound(err) {
+		return nil, nil
+	} else if err != nil {
+		return nil, fmt.Errorf("reading ServiceAccount %s of the cluster: %w", key, err)
 	}
-	if err != nil {
-		return fmt.Errorf("looking whether ServiceAccount %s is on this cluster: %w", key, err)
-	}
-	// The hub's own account has the name of that on a Push member.
-	if hub, err := isHub(ctx, cluster); err != nil {
-		return err
-	} else if hub && p.account() == HubAccount("") {
-		return fmt.Errorf("%w: this cluster is a hub, and ServiceAccount %s is the hub's own. Check the context; a hub can be a Pull member, or one by --member-namespace", ErrTaken, key)
-	}
-	owner := account.Annotations[annotationMember]
-	switch {
-	case certain && owner == "":
-		return fmt.Errorf("%w: ServiceAccount %s does not say whose it is. If it is of member %s, delete it there", ErrTaken, key, member)
-	case isOf(account, member, hub):
-		return nil
-	case owner == member:
-		return fmt.Errorf("%w: ServiceAccount %s is that of member %s of another hub. Check the contexts; if this cluster has changed hubs, let it leave the other one there first, or join it with --replace", ErrTaken, key, owner)
-	}
-	return fmt.Errorf("%w: ServiceAccount %s is that of member %s. Check the context; if this cluster is to be %s from now on, let the other leave first, on its hub: kubectl myapp leave %[3]s --member-context CONTEXT; or join it with --replace", ErrTaken, key, owner, member)
+	return account, nil
+}
+
+func takenBy(account *corev1.ServiceAccount) error {
+	return fmt.Errorf("%w: ServiceAccount %s/%s is that of member %s, of hub %s",
+		ErrTaken, account.Namespace, account.Name, account.Annotations[annotationMember], cmp.Or(account.Annotations[annotationHub], "unknown"))
 }
 
 // isHub is true for a cluster that has MemberClusters.

@@ -74,8 +74,12 @@ func Push(ctx context.Context, hub, member client.Client, o PushOptions, apply f
 	if err != nil {
 		return err
 	}
+	p := place{mode: v1.ModePush, namespace: o.Namespace}
+	if err := p.checkHub(ctx, member); err != nil {
+		return err
+	}
 	if !o.Replace {
-		if err := checkPlace(ctx, member, place{mode: v1.ModePush, namespace: o.Namespace}, o.Member, hubID, false); err != nil {
+		if err := p.checkJoin(ctx, member, o.Member, hubID); err != nil {
 			return err
 		}
 	}

@@ -63,9 +63,16 @@ func TestAPlaceIsOfOneMember(t *testing.T) {
 	if _, err := myapp(t, f, fleet.HubName, append([]string{"leave", "owner", "--yes"}, "--member-kubeconfig", f.Cluster(fleet.HubName).Kubeconfig())...); !errors.Is(err, join.ErrTaken) || !strings.Contains(err.Error(), "is a hub") {
 		t.Errorf("leave with the hub's own context: %v", err)
 	}
-	if _, err := myapp(t, f, fleet.HubName, append([]string{"leave", "misspelt", "--yes"}, onCluster...)...); err == nil {
-		t.Error("a member that never was has left")
+	if _, err := myapp(t, f, fleet.HubName, append([]string{"leave", "misspelt", "--yes"}, onCluster...)...); !errors.Is(err, join.ErrNoMember) {
+		t.Errorf("a member that never was has left: %v", err)
 	}
+	if _, err := myapp(t, f, fleet.HubName, append([]string{"join", "--mode", "push", "hub", "--replace"}, hub...)...); !errors.Is(err, join.ErrTaken) || !strings.Contains(err.Error(), "is a hub") {
+		t.Errorf("a Push member took the place of the hub's own account: %v", err)
+	}
+	if _, err := myapp(t, f, fleet.HubName, append([]string{"leave", "owner", "--yes"}, "--member-kubeconfig", f.Cluster("a").Kubeconfig())...); !errors.Is(err, join.ErrNotThere) {
+		t.Errorf("a member left a cluster that has nothing of it: %v", err)
+	}
+	isMember(t, f, "owner", v1.ConditionReady, metav1.ConditionTrue, v1.ReasonConnected)
 	if is := []string{accountOf("myapp-hub"), accountOf("myapp-agent")}; is[0] != "owner" || is[1] != "pull-owner" {
 		t.Errorf("the accounts are of %v", is)
 	}
