@@ -11,6 +11,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -81,6 +82,34 @@ func TestAcceptanceIsOfACluster(t *testing.T) {
 			t.Errorf("%s: %d %s, want %d and %q", step.reason, status, body, step.want, step.says)
 		}
 	}
+}
+
+// The hub can take the mailbox from an agent also if somebody has taken away from the hub
+// what that needs.
+func TestRightsAreTakenWithoutTheHubsOwn(t *testing.T) {
+	f := sharedFleet(t)
+	hub := f.Cluster(fleet.HubName).Client()
+	leave(t, f, "mended")
+	newToken(t, f, "mended", "--accept")
+	mailbox := v1.MailboxNamespace("mended")
+	rights := &rbacv1.RoleBinding{ObjectMeta: named(mailbox, v1.AgentServiceAccount)}
+	fleet.Eventually(t, soon, "the agent may read its mailbox", func(ctx context.Context) error {
+		return hub.Get(ctx, client.ObjectKeyFromObject(rights), rights)
+	})
+	if err := f.Hub().Stop(); err != nil {
+		t.Fatal(err)
+	}
+	if err := hub.Delete(t.Context(), &rbacv1.RoleBinding{ObjectMeta: named(mailbox, v1.HubMailboxRole)}); err != nil {
+		t.Error(err)
+	}
+	patch := client.RawPatch(types.MergePatchType, []byte(`{"spec":{"accepted":false}}`))
+	if err := hub.Patch(t.Context(), &v1.MemberCluster{ObjectMeta: named("", "mended")}, patch); err != nil {
+		t.Error(err)
+	}
+	if err := f.Hub().Restart(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	isGone(t, f.Cluster(fleet.HubName), rights)
 }
 
 // An agent that is not accepted has no rights in its mailbox, also not because its member

@@ -217,16 +217,18 @@ func (r *reconciler) act(ctx context.Context, seen observed, plan decision) erro
 		return nil
 	}
 	served := seen.member.IsServed()
+	if seen.member.Spec.Leave != "" && !served {
+		// Whoever has it leave deletes the mailbox now: nothing is made in it.
+		return r.takeMailbox(ctx, name, seen.mailbox)
+	}
+	// First, for the right to take something back is a part of the mailbox.
+	if err := r.ensureMailbox(ctx, name, served, seen.mailbox); err != nil {
+		return err
+	}
 	if !served {
 		if err := r.takeMailbox(ctx, name, seen.mailbox); err != nil {
 			return err
 		}
-	}
-	if seen.member.Spec.Leave != "" && !served {
-		return nil // whoever has it leave deletes the mailbox now
-	}
-	if err := r.ensureMailbox(ctx, name, served, seen.mailbox); err != nil {
-		return err
 	}
 	return r.retireJoin(ctx, name, seen.mailbox, seen.heartbeat.holder)
 }
