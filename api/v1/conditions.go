@@ -80,8 +80,8 @@ const (
 	// ReasonNamespaceNotAllowed: spec.allowedNamespaces of the MemberCluster does not
 	// choose the namespace of the app.
 	ReasonNamespaceNotAllowed = "NamespaceNotAllowed"
-	// ReasonMemberLeaving: the member is to be forgotten; or of an app, the app is leaving the member because spec.leave of its
-	// MemberCluster says so.
+	// ReasonMemberLeaving: spec.leave of the MemberCluster says that apps leave it. Of a
+	// MemberCluster: it says to forget it.
 	ReasonMemberLeaving = "MemberLeaving"
 	// ReasonMemberUnknown: a member does not answer.
 	ReasonMemberUnknown = "MemberUnknown"

@@ -88,6 +88,10 @@ const (
 	AgentBaseClusterRole = "myapp-hub-agent-base"
 	// AgentBaseBinding is the name of its RoleBinding.
 	AgentBaseBinding = "agent-base"
+	// HubIdentity is the ConfigMap in the hub's namespace with the hub's identity on
+	// members, and HubIdentityKey the key of its ID there.
+	HubIdentity    = "hub-identity"
+	HubIdentityKey = "hubID"
 	// HubConfigMap in the hub's namespace says how agents reach the hub; in a mailbox
 	// it is a copy for the agent.
 	HubConfigMap = "hub-endpoint"

@@ -40,7 +40,7 @@ type joinFlags struct {
 	mode                  string
 	token, dryRun, output string
 	agent                 join.AgentOptions
-	skipAgent             bool
+	skipAgent, replace    bool
 
 	push   join.PushOptions
 	hub    hubFlags
@@ -82,7 +82,7 @@ func joinCommand(member *hubFlags) *cobra.Command {
 	f.StringVar(&o.push.Namespace, "member-namespace", "", "the only namespace of this cluster that the member is, for push")
 	f.StringToStringVar(&o.push.Labels, "labels", nil, "labels of the MemberCluster, for push: KEY=VALUE,...")
 	f.StringVar(&o.push.Server, "server", "", "URL at which the hub reaches this cluster, for push; default: that of the kubeconfig")
-	f.BoolVar(&o.push.Replace, "replace", false, "take the place of what is on this cluster for another member or another hub")
+	f.BoolVar(&o.replace, "replace", false, "take the place of what is on this cluster for another member or another hub")
 	f.StringVar(&o.caFile, "ca-file", "", "file with the certificates of the authorities that the hub verifies this cluster with, for push; default: those of the kubeconfig")
 	return cmd
 }
@@ -99,7 +99,7 @@ func (o *joinFlags) runPull(cmd *cobra.Command, member *hubFlags) error {
 	if err != nil {
 		return err
 	}
-	if !o.push.Replace {
+	if !o.replace {
 		if err := join.CheckAgent(cmd.Context(), c, line); err != nil {
 			return err
 		}
@@ -134,7 +134,7 @@ func (o *joinFlags) runPush(cmd *cobra.Command, member *hubFlags) error {
 	if len(o.push.CA) == 0 {
 		return fmt.Errorf("the kubeconfig does not say how to verify this cluster: give --ca-file")
 	}
-	o.push.TokenTimeout, o.push.TenantServiceAccount = mailboxTimeout, o.agent.TenantServiceAccount
+	o.push.TokenTimeout, o.push.TenantServiceAccount, o.push.Replace = mailboxTimeout, o.agent.TenantServiceAccount, o.replace
 	err = join.Push(cmd.Context(), hub, c, o.push, func(c client.Client, object client.Object) error {
 		content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(object)
 		if err != nil {

@@ -13,17 +13,12 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 
 	v1 "github.com/example/myapp-hub/api/v1"
-	"github.com/example/myapp-hub/pkg/hub/restore"
 )
-
-// identityKey is the key of the hub's ID in the ConfigMap of its identity. The
-// other keys are package restore's.
-const identityKey = "hubID"
 
 // hubID is the hub's identity on members: a UUID in a ConfigMap that is made at
 // the first start and restored with a backup.
 func hubID(ctx context.Context, c client.Client, namespace string) (string, error) {
-	key := types.NamespacedName{Namespace: namespace, Name: restore.ConfigMap}
+	key := types.NamespacedName{Namespace: namespace, Name: v1.HubIdentity}
 	var identity corev1.ConfigMap
 	err := c.Get(ctx, key, &identity)
 	if apierrors.IsNotFound(err) {
@@ -31,8 +26,8 @@ func hubID(ctx context.Context, c client.Client, namespace string) (string, erro
 			return "", err
 		}
 		identity = corev1.ConfigMap{
-			ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: restore.ConfigMap, Labels: map[string]string{v1.LabelManagedBy: v1.ManagedBy}},
-			Data:       map[string]string{identityKey: string(uuid.NewUUID())},
+			ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: v1.HubIdentity, Labels: map[string]string{v1.LabelManagedBy: v1.ManagedBy}},
+			Data:       map[string]string{v1.HubIdentityKey: string(uuid.NewUUID())},
 		}
 		err = c.Create(ctx, &identity)
 		if apierrors.IsAlreadyExists(err) {
@@ -42,9 +37,9 @@ func hubID(ctx context.Context, c client.Client, namespace string) (string, erro
 	if err != nil {
 		return "", fmt.Errorf("reading the hub's identity, ConfigMap %s: %w", key, err)
 	}
-	id := identity.Data[identityKey]
+	id := identity.Data[v1.HubIdentityKey]
 	if id == "" {
-		return "", fmt.Errorf("ConfigMap %s has no %s: restore it from a backup; a new identity would not know what the old one placed", key, identityKey)
+		return "", fmt.Errorf("ConfigMap %s has no %s: restore it from a backup; a new identity would not know what the old one placed", key, v1.HubIdentityKey)
 	}
 	return id, nil
 }

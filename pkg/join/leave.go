@@ -303,10 +303,7 @@ func (p place) clear(ctx context.Context, cluster client.Client) error {
 	} else {
 		extra("v1", "Secret", Namespace, tokenSecret(p.namespace).Name)
 	}
-	slices.Reverse(objects) // rights go last
-	slices.SortStableFunc(objects, func(a, b *unstructured.Unstructured) int {
-		return cmp.Compare(strings.Count(a.GetKind(), "ServiceAccount"), strings.Count(b.GetKind(), "ServiceAccount"))
-	})
+	slices.Reverse(objects) // rights go last, and after them the account
 	for _, o := range objects {
 		if o.GetKind() == "Namespace" {
 			continue

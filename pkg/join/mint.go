@@ -2,7 +2,6 @@ package join
 
 import (
 	"context"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -20,6 +19,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v1 "github.com/example/myapp-hub/api/v1"
+	"github.com/example/myapp-hub/pkg/agent/identity"
 )
 
 // makeToken makes the Secret that the token is bound to, and the token, and puts on
@@ -46,32 +46,14 @@ func makeToken(ctx context.Context, hub client.Client, o TokenOptions) (string, 
 	if err := hub.SubResource("token").Create(ctx, account, request); err != nil {
 		return "", fmt.Errorf("asking for a token of ServiceAccount %s: %w", client.ObjectKeyFromObject(account), err)
 	}
-	claims, err := claimsOf(request.Status.Token)
+	claims, err := identity.ClaimsOf(request.Status.Token)
 	if err != nil {
-		return "", err
+		return "", fmt.Errorf("the hub's API server has given a token that is none: %w", err)
+	}
+	if claims.ID == "" {
+		return "", errors.New("the hub's API server has given a token without an ID: it has to be of Kubernetes 1.32 or later")
 	}
 	return request.Status.Token, record(ctx, hub, namespace, "JTI="+claims.ID, strings.Join(request.Spec.Audiences, ","))
-}
-
-type claims struct {
-	ID string `json:"jti"`
-}
-
-// claimsOf reads a token that the hub's API server has just given.
-func claimsOf(token string) (claims, error) {
-	var c claims
-	parts := strings.Split(token, ".")
-	if len(parts) != 3 {
-		return c, errors.New("the hub's API server has given a token that is none")
-	}
-	raw, err := base64.RawURLEncoding.DecodeString(parts[1])
-	if err == nil {
-		err = json.Unmarshal(raw, &c)
-	}
-	if err != nil || c.ID == "" {
-		return c, errors.New("the hub's API server has given a token without an ID: it has to be of Kubernetes 1.32 or later")
-	}
-	return c, nil
 }
 
 // record writes which join token counts in a mailbox, empty for none, and what the

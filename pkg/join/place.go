@@ -175,15 +175,12 @@ func isHub(ctx context.Context, cluster client.Client) (bool, error) {
 	return true, nil
 }
 
-// hubIdentity is the ConfigMap of the hub with its identity, and identityKey its key.
-const hubIdentity, identityKey = "hub-identity", "hubID"
-
 // HubID tells hubs apart. It survives a restore into another cluster.
 func HubID(ctx context.Context, hub client.Client, namespace string) (string, error) {
 	identity := &corev1.ConfigMap{}
-	key := client.ObjectKey{Namespace: namespace, Name: hubIdentity}
+	key := client.ObjectKey{Namespace: namespace, Name: v1.HubIdentity}
 	if err := hub.Get(ctx, key, identity); err != nil {
 		return "", fmt.Errorf("reading which hub this is, ConfigMap %s: %w", key, err)
 	}
-	return identity.Data[identityKey], nil
+	return identity.Data[v1.HubIdentityKey], nil
 }

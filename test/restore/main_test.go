@@ -28,7 +28,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v1 "github.com/example/myapp-hub/api/v1"
-	restoreguard "github.com/example/myapp-hub/pkg/hub/restore"
 	"github.com/example/myapp-hub/test/expect"
 	"github.com/example/myapp-hub/test/fleet/fleet"
 )
@@ -205,7 +204,7 @@ func restore(t *testing.T, f *fleet.Fleet, snapshot string) {
 // identity reads the ConfigMap of the hub's identity.
 func identity(ctx context.Context, f *fleet.Fleet) (*corev1.ConfigMap, error) {
 	c := &corev1.ConfigMap{}
-	return c, f.Cluster(fleet.HubName).Client().Get(ctx, key(fleet.HubNamespace, restoreguard.ConfigMap), c)
+	return c, f.Cluster(fleet.HubName).Client().Get(ctx, key(fleet.HubNamespace, v1.HubIdentity), c)
 }
 
 // appsOf are the MyApps of a namespace.

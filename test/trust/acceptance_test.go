@@ -8,7 +8,6 @@ import (
 	"testing"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
@@ -25,25 +24,13 @@ import (
 func engineer(t *testing.T, f *fleet.Fleet) *rest.Config {
 	t.Helper()
 	const namespace = "engineers"
-	expect.Namespace(t, f, namespace)
-	hub := f.Cluster(fleet.HubName)
-	for _, o := range []client.Object{
-		&corev1.ServiceAccount{ObjectMeta: named(namespace, "engineer")},
+	return account(t, f, namespace, "engineer",
 		&rbacv1.ClusterRole{ObjectMeta: named("", "engineer"), Rules: []rbacv1.PolicyRule{
 			{APIGroups: []string{"example.com"}, Resources: []string{"memberclusters"}, Verbs: []string{"get", "create", "update", "patch"}},
 		}},
 		&rbacv1.ClusterRoleBinding{ObjectMeta: named("", "engineer"), RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "engineer"},
 			Subjects: []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: namespace, Name: "engineer"}}},
-	} {
-		if err := hub.Client().Create(t.Context(), o); client.IgnoreAlreadyExists(err) != nil {
-			t.Fatal(err)
-		}
-	}
-	token, err := hub.Token(t.Context(), namespace, "engineer", time.Hour)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return hub.ConfigFor(token, false)
+	)
 }
 
 // A member is accepted as the cluster that it is: who may edit it, and not accept it, does

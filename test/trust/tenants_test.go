@@ -25,22 +25,28 @@ import (
 // nothing else.
 func tenant(t *testing.T, f *fleet.Fleet, namespace string) *rest.Config {
 	t.Helper()
-	expect.Namespace(t, f, namespace)
-	hub := f.Cluster(fleet.HubName)
-	for _, o := range []client.Object{
-		&corev1.ServiceAccount{ObjectMeta: named(namespace, "tenant")},
+	return account(t, f, namespace, "tenant",
 		&rbacv1.Role{ObjectMeta: named(namespace, "tenant"), Rules: []rbacv1.PolicyRule{
 			{APIGroups: []string{"example.com"}, Resources: []string{"myapps"}, Verbs: []string{"get", "list", "watch", "create", "update", "patch", "delete"}},
 			{APIGroups: []string{""}, Resources: []string{"secrets", "configmaps"}, Verbs: []string{"get", "list", "create", "update", "patch", "delete"}},
 		}},
 		&rbacv1.RoleBinding{ObjectMeta: named(namespace, "tenant"), RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: "tenant"},
 			Subjects: []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: namespace, Name: "tenant"}}},
-	} {
+	)
+}
+
+// account makes a ServiceAccount on the hub with rights, and gives what it reaches the hub
+// with.
+func account(t *testing.T, f *fleet.Fleet, namespace, name string, rights ...client.Object) *rest.Config {
+	t.Helper()
+	expect.Namespace(t, f, namespace)
+	hub := f.Cluster(fleet.HubName)
+	for _, o := range append(rights, &corev1.ServiceAccount{ObjectMeta: named(namespace, name)}) {
 		if err := hub.Client().Create(t.Context(), o); client.IgnoreAlreadyExists(err) != nil {
 			t.Fatal(err)
 		}
 	}
-	token, err := hub.Token(t.Context(), namespace, "tenant", time.Hour)
+	token, err := hub.Token(t.Context(), namespace, name, time.Hour)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -64,8 +64,11 @@ func Claim(ctx context.Context, c Credential) (token string, uid types.UID, err 
 // know yet; for that of the last one it still does.
 func renewal(ctx context.Context, hub client.Client, member string, uid types.UID, last string) (string, error) {
 	token, err := request(ctx, hub, member, uid, nil)
-	if audiences := claimsOf(last).Audiences; apierrors.IsForbidden(err) && len(audiences) > 0 {
-		return request(ctx, hub, member, uid, audiences)
+	if !apierrors.IsForbidden(err) {
+		return token, err
+	}
+	if was, unread := ClaimsOf(last); unread == nil && len(was.Audiences) > 0 {
+		return request(ctx, hub, member, uid, was.Audiences)
 	}
 	return token, err
 }

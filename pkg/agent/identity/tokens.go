@@ -2,12 +2,9 @@ package identity
 
 import (
 	"context"
-	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -142,30 +139,11 @@ func (t *Tokens) step(ctx context.Context) error {
 // are the hub's, so that it does not matter what the clock here shows. What cannot be
 // read counts as the usual life.
 func lifeOf(token string) time.Duration {
-	c := claimsOf(token)
+	c, _ := ClaimsOf(token) // none have no life
 	if life := time.Duration(c.Expires-c.IssuedAt) * time.Second; life >= time.Minute && life <= v1.AgentTokenLife {
 		return life
 	}
 	return v1.AgentTokenLife
-}
-
-// claims are what a token says of itself; empty where it cannot be read.
-type claims struct {
-	IssuedAt  int64    `json:"iat"`
-	Expires   int64    `json:"exp"`
-	Audiences []string `json:"aud"`
-}
-
-func claimsOf(token string) claims {
-	var c claims
-	parts := strings.Split(token, ".")
-	if len(parts) != 3 {
-		return c
-	}
-	if raw, err := base64.RawURLEncoding.DecodeString(parts[1]); err != nil || json.Unmarshal(raw, &c) != nil {
-		return claims{}
-	}
-	return c
 }
 
 // IsRefused is true for an error that no further try will mend.

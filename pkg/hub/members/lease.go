@@ -77,6 +77,7 @@ func (h heartbeat) lastHeard(now time.Time) time.Time {
 //	renewed while the last one held     True
 //	silent for longer                   Unknown, HeartbeatMissing
 //	seen, no renewal yet (restart)      as it is, for as long after the first look
+//	the same, was not served before     Unknown, AwaitingAgent
 //	no Lease, was never ready           Unknown, AwaitingAgent
 //	no Lease, was ready                 as "seen, no renewal yet"
 func (h heartbeat) decide(member string, persisted *metav1.Condition, now time.Time) (*metav1.Condition, time.Duration) {
@@ -88,6 +89,9 @@ func (h heartbeat) decide(member string, persisted *metav1.Condition, now time.T
 	case left <= 0:
 		return condition(metav1.ConditionUnknown, v1.ReasonHeartbeatMissing,
 			"The agent has not renewed its Lease for "+h.duration().String()+": check the agent on the cluster, its way to the hub, and that the cluster's own API server answers it."), 0
+	case h.heard.IsZero() && wasNotServed(persisted):
+		// What is recorded was true before somebody accepted it while no hub was running.
+		return condition(metav1.ConditionUnknown, v1.ReasonAwaitingAgent, "The hub has not seen a sign of life of the agent since the member is served."), left
 	case h.heard.IsZero():
 		return nil, left
 	}
@@ -96,6 +100,11 @@ func (h heartbeat) decide(member string, persisted *metav1.Condition, now time.T
 
 func hadAgent(persisted *metav1.Condition) bool {
 	return persisted != nil && (persisted.Status == metav1.ConditionTrue || persisted.Reason == v1.ReasonHeartbeatMissing)
+}
+
+// wasNotServed is true if Ready says that the hub has nothing to do with the member.
+func wasNotServed(persisted *metav1.Condition) bool {
+	return persisted != nil && (persisted.Reason == v1.ReasonNotAccepted || persisted.Reason == v1.ReasonMemberLeaving)
 }
 
 func condition(status metav1.ConditionStatus, reason, message string) *metav1.Condition {

@@ -190,10 +190,6 @@ func decidePull(seen observed) decision {
 	persisted := meta.FindStatusCondition(seen.member.Status.Conditions, v1.ConditionReady)
 	d.joined = seen.mailbox.joinedCondition(seen.member.Name)
 	d.ready, d.wake = seen.heartbeat.decide(seen.member.Name, persisted, seen.now)
-	if d.ready == nil && persisted != nil && (persisted.Reason == v1.ReasonNotAccepted || persisted.Reason == v1.ReasonMemberLeaving) {
-		// What is recorded was true before somebody accepted it while no hub was running.
-		d.ready = condition(metav1.ConditionUnknown, v1.ReasonAwaitingAgent, "The hub has not seen a sign of life of the agent since the member is served.")
-	}
 	return d
 }
 

@@ -18,5 +18,5 @@ func message(namespace, evidence string) string {
 	}
 	return evidence + ". The hub is older than its members, as after a restore from a backup: nothing is changed on any member. " +
 		"Restore a newer backup, or let what the hub has now become the truth, which undoes what was done since: " +
-		fmt.Sprintf("kubectl -n %s annotate configmap %s %s=true", namespace, ConfigMap, v1.AnnotationRelease)
+		fmt.Sprintf("kubectl -n %s annotate configmap %s %s=true", namespace, v1.HubIdentity, v1.AnnotationRelease)
 }

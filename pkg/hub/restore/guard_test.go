@@ -92,7 +92,7 @@ func (m *memory) data() map[string]string {
 	return m.stored.Data
 }
 
-var conflict = apierrors.NewConflict(schema.GroupResource{Resource: "configmaps"}, ConfigMap, errors.New("changed"))
+var conflict = apierrors.NewConflict(schema.GroupResource{Resource: "configmaps"}, v1.HubIdentity, errors.New("changed"))
 
 // lead runs a guard as a leader does, until the test ends.
 func lead(t *testing.T, m *memory) *Guard {

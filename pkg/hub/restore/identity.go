@@ -10,10 +10,7 @@ import (
 	"github.com/example/myapp-hub/pkg/manifest"
 )
 
-// ConfigMap is the name of the ConfigMap with the hub's identity, in the hub's
-// namespace.
-const ConfigMap = "hub-identity"
-
+// Keys of the ConfigMap v1.HubIdentity, beside that of the hub's ID.
 const (
 	keyEpoch   = "epoch"
 	keyCluster = "clusterUID"

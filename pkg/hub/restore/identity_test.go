@@ -13,7 +13,7 @@ import (
 
 func configMap(data, annotations map[string]string) *corev1.ConfigMap {
 	return &corev1.ConfigMap{
-		ObjectMeta: metav1.ObjectMeta{Namespace: "hub", Name: ConfigMap, ResourceVersion: "7", Annotations: annotations},
+		ObjectMeta: metav1.ObjectMeta{Namespace: "hub", Name: v1.HubIdentity, ResourceVersion: "7", Annotations: annotations},
 		Data:       data,
 	}
 }
@@ -38,7 +38,7 @@ func TestParse(t *testing.T) {
 		if (err != nil) != tt.fails || !tt.fails && got != tt.want {
 			t.Errorf("%s: %+v, %v", tt.reason, got, err)
 		}
-		if tt.fails && !strings.Contains(err.Error(), "hub/"+ConfigMap) {
+		if tt.fails && !strings.Contains(err.Error(), "hub/"+v1.HubIdentity) {
 			t.Errorf("%s: the error does not say where: %v", tt.reason, err)
 		}
 	}

@@ -16,7 +16,7 @@ import (
 // NewStore makes the store of the hub whose identity is in the namespace. The
 // client must have no cache.
 func NewStore(live client.Client, namespace string) Store {
-	return store{live: live, key: types.NamespacedName{Namespace: namespace, Name: ConfigMap}}
+	return store{live: live, key: types.NamespacedName{Namespace: namespace, Name: v1.HubIdentity}}
 }
 
 type store struct {
