@@ -111,6 +111,73 @@ type MemberClusterSpec struct {
 	// +kubebuilder:validation:MaxProperties=64
 	// +kubebuilder:validation:XValidation:rule="self.all(k, !format.qualifiedName().validate(k).hasValue())",message="a key is not a property's name: use at most 63 letters, digits, '-', '_' and '.', with an optional DNS prefix and '/'"
 	Properties map[string]PropertyValue `json:"properties,omitempty"`
+	// Taints keep apps away from the cluster that do not tolerate them, as a node's do
+	// with pods. kubectl myapp drain and uncordon set and remove one of them.
+	// Default: none. Example: [{key: example.com/maintenance, effect: NoSchedule}]
+	// +optional
+	// +listType=map
+	// +listMapKey=key
+	// +listMapKey=effect
+	// +kubebuilder:validation:MaxItems=16
+	Taints []Taint `json:"taints,omitempty"`
+}
+
+// Taint keeps apps away that do not tolerate it.
+type Taint struct {
+	// Key of the taint. Example: example.com/maintenance
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=317
+	// +kubebuilder:validation:XValidation:rule="!format.qualifiedName().validate(self).hasValue()",message="key is not the key of a taint: use at most 63 letters, digits, '-', '_' and '.', with an optional DNS prefix and '/'"
+	// +kubebuilder:validation:XValidation:rule="self != 'example.com/unreachable'",message="the hub sets this taint by itself when the cluster does not answer: choose another key"
+	Key string `json:"key"`
+	// Value of the taint. Default: the empty one. Example: "true"
+	// +optional
+	// +kubebuilder:validation:MaxLength=63
+	// +kubebuilder:validation:XValidation:rule="!format.labelValue().validate(self).hasValue()",message="value is not the value of a taint: use at most 63 letters, digits, '-', '_' and '.'"
+	Value string `json:"value,omitempty"`
+	// Effect of the taint: NoSchedule lets no further app come, PreferNoSchedule only if
+	// there is no better member, and NoExecute has those leave that are there, too.
+	// Example: NoSchedule
+	// +required
+	Effect TaintEffect `json:"effect"`
+}
+
+// TaintEffect is what a taint does to apps that do not tolerate it.
+//
+// +kubebuilder:validation:Enum=NoSchedule;PreferNoSchedule;NoExecute
+type TaintEffect string
+
+const (
+	// TaintNoSchedule lets no further app come.
+	TaintNoSchedule TaintEffect = "NoSchedule"
+	// TaintPreferNoSchedule lets further apps come only if there is no better member.
+	TaintPreferNoSchedule TaintEffect = "PreferNoSchedule"
+	// TaintNoExecute lets no further app come and has those leave that are there.
+	TaintNoExecute TaintEffect = "NoExecute"
+)
+
+const (
+	// TaintUnreachable is the key of the taint, with effect NoExecute, that the hub sets on
+	// a member that does not answer. spec.failover of an app says for how long it is
+	// tolerated, unless spec.placement.tolerations do.
+	TaintUnreachable = "example.com/unreachable"
+	// TaintDrain is the key of the taint that kubectl myapp drain sets.
+	TaintDrain = "example.com/drain"
+)
+
+// TaintStatus is a taint that counts, and since when.
+type TaintStatus struct {
+	// Key of the taint.
+	Key string `json:"key"`
+	// Value of the taint.
+	// +optional
+	Value string `json:"value,omitempty"`
+	// Effect of the taint.
+	Effect TaintEffect `json:"effect"`
+	// TimeAdded is when the hub first saw it. What tolerates it for some seconds counts
+	// from then.
+	TimeAdded metav1.Time `json:"timeAdded"`
 }
 
 // IsAccepted is true unless spec.accepted is false.
@@ -185,6 +252,27 @@ type MemberClusterStatus struct {
 	// LastHeardTime is when the cluster was last heard of; set while Ready is not True.
 	// +optional
 	LastHeardTime *metav1.Time `json:"lastHeardTime,omitempty"`
+	// Taints are those with effect NoExecute that count, with their times: those of the
+	// spec, and the hub's own example.com/unreachable while the cluster does not answer.
+	// +optional
+	// +listType=atomic
+	Taints []TaintStatus `json:"taints,omitempty"`
+	// KubernetesVersion is that of the cluster's API server. Example: v1.36.3
+	// +optional
+	// +kubebuilder:validation:MaxLength=64
+	KubernetesVersion string `json:"kubernetesVersion,omitempty"`
+	// Capacity is what the cluster's nodes have for pods. It is missing if that is not
+	// known, as for a namespaced member.
+	// +optional
+	Capacity *Capacity `json:"capacity,omitempty"`
+	// APIs are the kinds that the cluster serves and an app may need, as VERSION/KIND or
+	// GROUP/VERSION/KIND. It is missing if that is not known.
+	// Example: [apps/v1/Deployment, v1/Service]
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=2000
+	// +kubebuilder:validation:items:MaxLength=450
+	APIs []string `json:"apis,omitempty"`
 	// Conditions are Accepted: spec.accepted lets apps be placed; Joined: the hub or
 	// the agent has a credential; and Ready: True when the cluster answers, Unknown when
 	// it has fallen silent, False when the hub cannot use it as it is described.
@@ -192,6 +280,28 @@ type MemberClusterStatus struct {
 	// +listType=map
 	// +listMapKey=type
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
+}
+
+// Capacity is what a cluster's nodes have for pods. Amounts are rounded, so that they do
+// not change with every pod.
+type Capacity struct {
+	// Allocatable is what all nodes together have that pods can be scheduled to.
+	Allocatable Amounts `json:"allocatable"`
+	// Requested is what the pods on them request.
+	Requested Amounts `json:"requested"`
+}
+
+// Amounts are amounts of what pods need.
+type Amounts struct {
+	// CPUMillis is CPU time in thousandths of a core. Example: 4000
+	// +kubebuilder:validation:Minimum=0
+	CPUMillis int64 `json:"cpuMillis"`
+	// MemoryMiB is memory in mebibytes. Example: 8192
+	// +kubebuilder:validation:Minimum=0
+	MemoryMiB int64 `json:"memoryMiB"`
+	// Pods is a number of pods. Example: 110
+	// +kubebuilder:validation:Minimum=0
+	Pods int64 `json:"pods"`
 }
 
 // MemberClusterList is a list of MemberClusters.

@@ -59,7 +59,7 @@ type Summary struct {
 
 // PlacementState is where the app stands on one member.
 //
-// +kubebuilder:validation:Enum=Pending;Progressing;Ready;Failed;Unknown;Removing;Stray
+// +kubebuilder:validation:Enum=Pending;Progressing;Ready;Failed;Unknown;Leaving;Removing;Stray
 type PlacementState string
 
 const (
@@ -73,6 +73,9 @@ const (
 	PlacementFailed PlacementState = "Failed"
 	// PlacementUnknown: the member does not answer; the row keeps the last report.
 	PlacementUnknown PlacementState = "Unknown"
+	// PlacementLeaving: the app is to leave the member, and stays as it is until those
+	// that take over are ready.
+	PlacementLeaving PlacementState = "Leaving"
 	// PlacementRemoving: the app is ordered to leave the member. The row stays
 	// until the member has confirmed that nothing is left.
 	PlacementRemoving PlacementState = "Removing"

@@ -37,6 +37,8 @@ type MyApp struct {
 
 // MyAppSpec is what to run and where.
 //
+// +kubebuilder:validation:XValidation:rule="self.?placement.?replicaScheduling.?type.orValue('') != 'Divided' || !has(self.autoscaling)",message="autoscaling decides on the number of pods on each member, so there is nothing to divide: remove autoscaling or use replicaScheduling type Duplicated"
+// +kubebuilder:validation:XValidation:rule="self.?placement.?replicaScheduling.?type.orValue('') != 'Divided' || !has(self.overrides) || self.overrides.all(o, !has(o.replicas))",message="replicas are divided, so an override cannot set them: remove replicas from overrides, or use weights, minPerCluster and maxPerCluster of replicaScheduling"
 // +kubebuilder:validation:XValidation:rule="!has(self.service) || self.service.ports.all(p, !has(p.targetPort) || type(p.targetPort) != string || (has(self.ports) && self.ports.exists(c, has(c.name) && c.name == p.targetPort)))",message="service.ports[].targetPort names a port that spec.ports does not have: add it to spec.ports or use a number"
 // +kubebuilder:validation:XValidation:rule="[self.?probes.?liveness.?httpGet.?port, self.?probes.?liveness.?tcpSocket.?port, self.?probes.?readiness.?httpGet.?port, self.?probes.?readiness.?tcpSocket.?port, self.?probes.?startup.?httpGet.?port, self.?probes.?startup.?tcpSocket.?port].all(p, !p.hasValue() || type(p.value()) != string || (has(self.ports) && self.ports.exists(c, has(c.name) && c.name == p.value())))",message="a port of spec.probes names a port that spec.ports does not have: add it to spec.ports or use a number"
 type MyAppSpec struct {
@@ -49,7 +51,8 @@ type MyAppSpec struct {
 	// +kubebuilder:validation:XValidation:rule="self.matches('^[^\\\\s]+$')",message="an image is a reference like registry.example.com/web:1.4 and contains no white space"
 	Image string `json:"image"`
 
-	// Replicas is the number of pods on each member. `kubectl scale` changes it.
+	// Replicas is the number of pods on each member, or on all of them together where
+	// placement.replicaScheduling divides them. `kubectl scale` changes it.
 	// A change does not start a new revision. With autoscaling it is not used.
 	// Default: 1. Example: 3
 	// +optional
@@ -202,6 +205,11 @@ type MyAppSpec struct {
 	// Default: every ready member.
 	// +optional
 	Placement *Placement `json:"placement,omitempty"`
+
+	// Failover says how the app leaves members that do not answer or are drained.
+	// Default: after 300 s, one in five at one time. Example: {tolerationSeconds: 60}
+	// +optional
+	Failover *Failover `json:"failover,omitempty"`
 
 	// Overrides change the app on some members, in their order; the later wins.
 	// Default: none. Example: [{clusterNames: [eu-1], image: {registry: mirror.eu.example.com}}]
