@@ -61,6 +61,34 @@ const (
 	// what they have.
 	ReasonSpecInvalid = "SpecInvalid"
 
+	// ReasonNameMismatch: spec.placement.clusterNames does not have the member.
+	ReasonNameMismatch = "NameNotListed"
+	// ReasonExpressionFalse: spec.placement.expression is false for the member.
+	ReasonExpressionFalse = "ExpressionFalse"
+	// ReasonExpressionFailed: spec.placement.expression cannot be told for the member.
+	ReasonExpressionFailed = "ExpressionFailed"
+	// ReasonNoGroup: the member is in none of spec.placement.groups.
+	ReasonNoGroup = "NotInAnyGroup"
+	// ReasonTopologyMissing: the member lacks a label that spec.placement.spread asks for.
+	ReasonTopologyMissing = "TopologyKeyMissing"
+	// ReasonTaintNotTolerated: the member has a taint that lets the app not come.
+	ReasonTaintNotTolerated = "TaintNotTolerated"
+	// ReasonEvicted: the app leaves the member because of a taint, or because the member
+	// does not answer.
+	ReasonEvicted = "Evicted"
+	// ReasonNoCapacity: the member has too little room for the app.
+	ReasonNoCapacity = "InsufficientCapacity"
+	// ReasonNotNeeded: the member would do, and others were chosen.
+	ReasonNotNeeded = "NotNeeded"
+	// ReasonNoReplicas: there are not enough replicas for the member to run any.
+	ReasonNoReplicas = "NoReplicas"
+	// ReasonAwaitingAck: the app would leave more than half of its members, and a person
+	// has not acknowledged it.
+	ReasonAwaitingAck = "AwaitingAcknowledgement"
+	// ReasonEvictionBudget: the app is to leave more members than spec.failover allows at
+	// one time.
+	ReasonEvictionBudget = "EvictionBudget"
+
 	// ReasonPending: recorded; not yet on the member.
 	ReasonPending = "Pending"
 	// ReasonUpdating: members do not all have the current revision and replicas.

@@ -55,6 +55,9 @@ const (
 	// commas between them, that are not waited for any longer. What is left of
 	// the app on them is left there.
 	AnnotationForceRemove = "example.com/force-remove"
+	// AnnotationAcknowledgedPlan on a MyApp is the plan that a person has acknowledged: the
+	// one that its condition Held names.
+	AnnotationAcknowledgedPlan = "example.com/acknowledged-plan"
 	// AnnotationRelease with the value "true" on the hub's identity, a ConfigMap,
 	// releases a hub that holds: what it has then is what members are to have.
 	AnnotationRelease = "example.com/release"

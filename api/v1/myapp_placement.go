@@ -329,7 +329,7 @@ type Failover struct {
 	// Default: 20. Example: 50
 	// +optional
 	// +default=20
-	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=100
 	BudgetPercent *int32 `json:"budgetPercent,omitempty"`
 }

@@ -132,7 +132,11 @@ func choose(app *v1.MyApp, members []v1.MemberCluster, only []string) ([]v1.Memb
 			return nil, fmt.Errorf("there is no MemberCluster %s: see kubectl get memberclusters", name)
 		}
 	}
-	selector, err := placement.Selector(app.Spec.Placement)
+	var chosenBy *v1.ClusterSelector
+	if app.Spec.Placement != nil {
+		chosenBy = app.Spec.Placement.ClusterSelector
+	}
+	selector, err := placement.Compile(chosenBy)
 	if err != nil {
 		return nil, err
 	}

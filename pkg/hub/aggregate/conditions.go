@@ -110,6 +110,8 @@ func progressing(in *Input, g *groups) verdict {
 		return verdict{metav1.ConditionTrue, v1.ReasonRemoving, waitingFor(g)}
 	case g.underWay.count > 0:
 		return verdict{metav1.ConditionTrue, v1.ReasonUpdating, "in progress on " + names(&g.underWay, g.wanted)}
+	case g.leaving.count > 0:
+		return verdict{metav1.ConditionTrue, reasonOf(g.leaving.first[0]), "leaving " + details(&g.leaving, len(in.Rows))}
 	case g.wanted == 0:
 		return verdict{metav1.ConditionFalse, in.PlacementReason, in.PlacementMessage}
 	case g.inTrouble.count > 0:

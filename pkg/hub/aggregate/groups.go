@@ -53,9 +53,10 @@ type groups struct {
 	inTrouble, refused group
 	// underWay are not ready, and without trouble; down have no ready pod.
 	underWay, down group
-	// unknown do not answer, removing are losing the app, older do not obey this
-	// hub: what they have is from a newer state of it, or from another hub.
-	unknown, removing, older group
+	// unknown do not answer, leaving keep the app until others are ready, removing are
+	// losing it, older do not obey this hub: what they have is from a newer state of it,
+	// or from another hub.
+	unknown, leaving, removing, older group
 	// hold is why nothing is changed, nil if it is.
 	hold *Hold
 }
@@ -65,8 +66,11 @@ func (g *groups) put(r *v1.PlacementRow, current bool) {
 	if r.Reason == v1.ReasonHubRestored || r.Reason == v1.ReasonHubReplaced {
 		g.older.add(r)
 	}
-	if r.State == v1.PlacementRemoving {
+	switch r.State {
+	case v1.PlacementRemoving:
 		g.removing.add(r)
+	case v1.PlacementLeaving:
+		g.leaving.add(r)
 	}
 	if !wanted(r) {
 		return

@@ -66,7 +66,7 @@ func NewsOf(report Report, before *Report, row *v1.PlacementRow) News {
 
 // recorded is true when the row of a member that answers says all that the report does.
 func recorded(row v1.PlacementRow, report Report) bool {
-	if row.State == v1.PlacementRemoving || row.State == v1.PlacementStray || row.Decision != report.Decision {
+	if !wanted(&row) || row.Decision != report.Decision {
 		return false
 	}
 	after := row
@@ -237,6 +237,12 @@ func observe(row *v1.PlacementRow, report *Report, reported bool, m Member, auto
 	switch {
 	case row.State == v1.PlacementStray:
 		// Nothing is wanted of it: it must not become Unknown, which is.
+		return
+	case row.State == v1.PlacementLeaving:
+		// Why it is left is what matters.
+		if reported && m.Ready {
+			row.CurrentReplicas, row.ReadyReplicas = believable(report.Replicas), believable(report.ReadyReplicas)
+		}
 		return
 	case !m.Exists || !m.Ready:
 		unknown(row, m, now)

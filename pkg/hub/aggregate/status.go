@@ -26,8 +26,9 @@ type Input struct {
 	// there is not known well enough to say; its row is taken as it is.
 	Replicas map[string]int32
 	// SpecReplicas is the number of pods on a member without an override of its
-	// own. Autoscaled is true when autoscalers on the members choose the number.
+	// own. Divided is true when it is that on all members together. Autoscaled is true when autoscalers on the members choose the number.
 	SpecReplicas int32
+	Divided      bool
 	Autoscaled   bool
 	// PlacementReason and PlacementMessage sum up the placement.
 	PlacementReason, PlacementMessage string
@@ -95,6 +96,7 @@ type view struct {
 	// fewest are the fewest pods on one of the members, in the unit of
 	// spec.replicas: a member whose number an override sets does not count, since
 	// scaling the app does not change it. With autoscaling every member counts.
+	// Where replicas are divided it is the pods on all members.
 	fewest int32
 	groups groups
 }
@@ -111,6 +113,10 @@ func survey(in *Input) (v view) {
 			continue
 		}
 		count(&v.summary, r, current)
+		if in.Divided {
+			v.fewest += r.CurrentReplicas
+			continue
+		}
 		if !in.Autoscaled && replicas != in.SpecReplicas {
 			continue
 		}
@@ -126,7 +132,7 @@ func survey(in *Input) (v view) {
 	return v
 }
 
-// count adds a row that is wanted. A member that is Removing or Stray counts as a
+// count adds a row that is wanted. A member that is Leaving, Removing or Stray counts as a
 // cluster, but nothing is wanted of it.
 func count(s *v1.Summary, r *v1.PlacementRow, current bool) {
 	s.TotalReplicas += r.Replicas
@@ -150,7 +156,7 @@ func count(s *v1.Summary, r *v1.PlacementRow, current bool) {
 func Settled(rows []v1.PlacementRow) bool {
 	for i := range rows {
 		switch rows[i].State {
-		case v1.PlacementPending, v1.PlacementProgressing, v1.PlacementRemoving:
+		case v1.PlacementPending, v1.PlacementProgressing, v1.PlacementLeaving, v1.PlacementRemoving:
 			return false
 		case v1.PlacementReady, v1.PlacementFailed, v1.PlacementUnknown, v1.PlacementStray:
 		}
@@ -160,7 +166,7 @@ func Settled(rows []v1.PlacementRow) bool {
 
 // wanted is true for a row whose member is to run the app.
 func wanted(r *v1.PlacementRow) bool {
-	return r.State != v1.PlacementRemoving && r.State != v1.PlacementStray
+	return r.State != v1.PlacementLeaving && r.State != v1.PlacementRemoving && r.State != v1.PlacementStray
 }
 
 // inOrder are the rows ordered by name, as they are stored and decided; rows that

@@ -60,7 +60,7 @@ func (r *Reconciler) bounds(ctx context.Context, s *snapshot) (*bounds, error) {
 
 // specOf is the spec that the member of a row was told to run.
 func (s *snapshot) specOf(row v1.PlacementRow) *v1.MyAppSpec {
-	if row.Revision != s.plain.Name {
+	if row.Revision != s.known().plain.Name {
 		for i := range s.revisions {
 			if s.revisions[i].Name != row.Revision {
 				continue

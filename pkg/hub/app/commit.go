@@ -55,7 +55,7 @@ func (r *Reconciler) commit(ctx context.Context, s *snapshot, d decision) (recon
 	if err := r.pruneRevisions(ctx, s, d); err != nil {
 		return reconcile.Result{}, err
 	}
-	return reconcile.Result{RequeueAfter: s.wake(d.exceeded)}, nil
+	return reconcile.Result{RequeueAfter: s.wake(d, r.Clock.Now())}, nil
 }
 
 // retryClaim is the wait after another app of the namespace was faster.

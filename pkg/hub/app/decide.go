@@ -3,6 +3,7 @@ package app
 import (
 	"bytes"
 	"slices"
+	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -28,6 +29,8 @@ type decision struct {
 	forced []string
 	// exceeded is true while a quota does not allow what the spec asks for.
 	exceeded bool
+	// wake is when time alone can change the decision; zero for never.
+	wake time.Time
 	// gone is true when the app is deleted and no member has it any more.
 	gone bool
 }
@@ -39,19 +42,12 @@ func decide(s *snapshot, now metav1.Time) (decision, error) {
 		return decision{}, err
 	}
 	old, spec := s.app.Status, &s.app.Spec
-	in := placement.Input{
-		Placement: spec.Placement, Namespace: s.namespace,
-		Held: s.held, Deleting: s.deleting(), Invalid: s.invalid, Paused: spec.Paused,
-		Members: s.members,
-		Placed:  clusters(old.Placements),
-		Strays:  strays(old.Placements),
-	}
-	replicas := s.replicas()
+	in := s.input(now)
 	rowsOf := func() (placement.Result, []v1.PlacementRow) {
 		placed := placement.Schedule(in)
 		return placed, rollout.Next(rollout.State{
 			Rows: old.Placements, Verdicts: placed.Verdicts,
-			Revision: revision.Name, Replicas: replicas,
+			Revision: revision.Name,
 		}, now)
 	}
 	placed, next := rowsOf()
@@ -63,13 +59,13 @@ func decide(s *snapshot, now metav1.Time) (decision, error) {
 		Autoscaled: othersScale(s.app), Held: s.held != "", ForceRemoved: forceRemoved(s),
 	}, now)
 
-	d := decision{revision: revision, forced: forced, exceeded: in.Exceeded != ""}
+	d := decision{revision: revision, forced: forced, exceeded: in.Exceeded != "", wake: placed.Wake}
 	d.status = aggregate.Status(aggregate.Input{
 		Old: old, Rows: rows,
 		Namespace: s.app.Namespace, Name: s.app.Name, Generation: s.app.Generation,
-		Deleting: s.deleting(), Paused: spec.Paused, Invalid: s.invalid, Exceeded: in.Exceeded, Held: hold(s.held),
+		Deleting: s.deleting(), Paused: spec.Paused, Invalid: s.invalid, Exceeded: in.Exceeded, Held: s.hold(placed.Question),
 		Revision: revision.Name, Selector: render.PodSelector(s.app.Name),
-		Replicas: replicas, SpecReplicas: specReplicas(spec), Autoscaled: spec.Autoscaling != nil,
+		Replicas: wants(in, placed.Verdicts), SpecReplicas: specReplicas(spec), Divided: in.Rules.Divided(), Autoscaled: spec.Autoscaling != nil,
 		PlacementReason: placed.Reason, PlacementMessage: placed.Message,
 	}, now)
 	d.changed = !sameStatus(&s.app.Status, &d.status)
@@ -78,11 +74,42 @@ func decide(s *snapshot, now metav1.Time) (decision, error) {
 	return d, nil
 }
 
-func hold(message string) *aggregate.Hold {
-	if message == "" {
-		return nil
+// input is what a placement is made of.
+func (s *snapshot) input(now metav1.Time) placement.Input {
+	spec, known := &s.app.Spec, s.known()
+	return placement.Input{
+		Rules: known.rules, App: string(s.app.UID), Generation: s.app.Generation, Now: now.Time, LeaderSince: s.leaderSince,
+		Namespace: s.namespace,
+		Held:      s.held, Deleting: s.deleting(), Invalid: s.invalid, Paused: spec.Paused,
+		Acknowledged: s.app.Annotations[v1.AnnotationAcknowledgedPlan],
+		Replicas:     specReplicas(spec), Numbers: known.numbers, Pod: known.pod, Needs: known.needs,
+		Members: s.members, Rows: s.app.Status.Placements,
 	}
-	return &aggregate.Hold{Reason: v1.ReasonHubRestored, Message: message}
+}
+
+// wants are the numbers of pods that the members that run the app are to have.
+func wants(in placement.Input, verdicts []placement.Verdict) map[string]int32 {
+	if !in.Rules.Divided() {
+		return in.Numbers
+	}
+	numbers := map[string]int32{}
+	for i := range verdicts {
+		if v := &verdicts[i]; v.Outcome == placement.Run {
+			numbers[v.Cluster] = v.Replicas
+		}
+	}
+	return numbers
+}
+
+// hold is why nothing changes, or not all that should; nil if nothing stops the hub.
+func (s *snapshot) hold(asks placement.Question) *aggregate.Hold {
+	switch {
+	case s.held != "":
+		return &aggregate.Hold{Reason: v1.ReasonHubRestored, Message: s.held}
+	case asks.Plan != "":
+		return &aggregate.Hold{Reason: asks.Reason, Message: asks.Message}
+	}
+	return nil
 }
 
 // currentRevision is the revision of the spec. A stored revision of that name
@@ -105,17 +132,10 @@ func currentRevision(s *snapshot) (render.Revision, error) {
 }
 
 func (s *snapshot) revision(collision int) (render.Revision, error) {
-	if collision == 0 && s.plain.Name != "" {
-		return s.plain, nil
+	if plain := s.known().plain; collision == 0 && plain.Name != "" {
+		return plain, nil
 	}
 	return render.RevisionOf(s.app.Name, s.app.UID, &s.app.Spec, collision)
-}
-
-func (s *snapshot) replicas() map[string]int32 {
-	if s.numbers != nil {
-		return s.numbers
-	}
-	return replicas(&s.app.Spec, s.clusters)
 }
 
 // replicas are the numbers of pods that the members are to run.
@@ -154,24 +174,6 @@ func forceRemoved(s *snapshot) map[string]bool {
 	return members
 }
 
-func clusters(rows []v1.PlacementRow) []string {
-	names := make([]string, 0, len(rows))
-	for _, r := range rows {
-		names = append(names, r.Cluster)
-	}
-	return names
-}
-
-func strays(rows []v1.PlacementRow) []string {
-	var names []string
-	for _, r := range rows {
-		if r.State == v1.PlacementStray {
-			names = append(names, r.Cluster)
-		}
-	}
-	return names
-}
-
 // urgent is true for a change that is written at once: a decision, Ready or Held
 // turning, or the last member having reported. A removal that is confirmed may
 // wait for others.
@@ -185,7 +187,8 @@ func urgent(before, after *v1.MyAppStatus) bool {
 		for len(was) > 0 && was[0].Cluster < r.Cluster {
 			was = was[1:]
 		}
-		if len(was) == 0 || was[0].Cluster != r.Cluster || was[0].Decision != r.Decision {
+		if len(was) == 0 || was[0].Cluster != r.Cluster || was[0].Decision != r.Decision ||
+			(was[0].State == v1.PlacementLeaving) != (r.State == v1.PlacementLeaving) {
 			return true
 		}
 	}

@@ -8,7 +8,6 @@ import (
 	"sync"
 
 	"k8s.io/apimachinery/pkg/api/meta"
-	"k8s.io/apimachinery/pkg/labels"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v1 "github.com/example/myapp-hub/api/v1"
@@ -43,25 +42,10 @@ func fleetOf(members []v1.MemberCluster) *fleet {
 		}
 		f.reach[m.Name] = reach
 		f.clusters[m.Name] = render.ClusterOf(m)
-		member := placement.Member{Name: m.Name, Labels: m.Labels, Accepted: m.IsAccepted(), Leaving: m.Spec.Leave, Ready: reach.Ready}
-		member.Namespaces, member.NamespacesInvalid = allowedNamespaces(m)
-		f.members = append(f.members, member)
+		f.members = append(f.members, placement.MemberOf(m))
 	}
 	slices.SortFunc(f.members, func(a, b placement.Member) int { return strings.Compare(a.Name, b.Name) })
 	return f
-}
-
-// allowedNamespaces are those whose apps may be on a member, nil for all. With a selector
-// that cannot be used, which the API server does not admit, invalid says why.
-func allowedNamespaces(m *v1.MemberCluster) (allowed labels.Selector, invalid string) {
-	if m.Spec.AllowedNamespaces == nil {
-		return nil, ""
-	}
-	selector, err := placement.Compile(m.Spec.AllowedNamespaces)
-	if err != nil {
-		return nil, err.Error()
-	}
-	return selector, ""
 }
 
 // mostEven is how many maps are kept: there are few numbers of pods that many apps

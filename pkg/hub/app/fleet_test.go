@@ -93,7 +93,10 @@ func TestAllowedNamespacesThatCannotBeUsed(t *testing.T) {
 	}
 	broken := &v1.ClusterSelector{MatchExpressions: []v1.ClusterSelectorRequirement{{Key: "team", Operator: "Near"}}}
 	f := fleetOf([]v1.MemberCluster{member("all", nil), member("broken", broken), member("new", broken)})
-	in := placement.Input{Members: f.members, Namespace: labels.Set{"team": "a"}, Placed: []string{"all", "broken"}}
+	in := placement.Input{
+		Rules: placement.RulesOf(&v1.MyAppSpec{}), Members: f.members, Namespace: labels.Set{"team": "a"},
+		Rows: []v1.PlacementRow{{Cluster: "all", State: v1.PlacementReady}, {Cluster: "broken", State: v1.PlacementReady}},
+	}
 	for i, want := range []placement.Outcome{placement.Run, placement.Keep, placement.Reject} {
 		v := placement.Schedule(in).Verdicts[i]
 		if v.Outcome != want || want != placement.Run && (v.Reason != v1.ReasonNamespaceNotAllowed || !strings.Contains(v.Message, "spec.allowedNamespaces of MemberCluster "+v.Cluster+" cannot be used: ")) {

@@ -16,7 +16,6 @@ import (
 	v1 "github.com/example/myapp-hub/api/v1"
 	"github.com/example/myapp-hub/pkg/agent/apply"
 	"github.com/example/myapp-hub/pkg/hub/aggregate"
-	"github.com/example/myapp-hub/pkg/hub/render"
 )
 
 // indexRevisionOwner is the index of ControllerRevisions by the UID of their app.
@@ -31,10 +30,10 @@ type snapshot struct {
 	// held says why the hub changes nothing, invalid what is wrong with the spec;
 	// empty if there is nothing.
 	held, invalid string
-	// plain is the revision of the spec if its name is free, numbers are the pods
-	// wanted on each member. Without them decide finds out.
-	plain   render.Revision
-	numbers map[string]int32
+	// leaderSince is when this process began to decide.
+	leaderSince time.Time
+	// spec is what follows from the spec and the fleet alone.
+	spec checked
 	*fleet
 	reports map[string]aggregate.Report
 	// namespace are the labels of the app's namespace; nil if they are not known.
@@ -65,7 +64,7 @@ func (r *Reconciler) observe(ctx context.Context, key types.NamespacedName) (*sn
 	}
 	known := r.specs.of(app, fleet)
 	s := &snapshot{
-		app: app, held: r.held(), invalid: known.problems, plain: known.plain, numbers: known.numbers,
+		app: app, held: r.held(), invalid: known.problems, leaderSince: r.began.at, spec: known,
 		fleet: fleet, reports: r.Reports.Of(app.UID), ordered: map[string]bool{},
 	}
 	if s.namespace, err = r.namespaceLabels(ctx, key.Namespace); err != nil {
@@ -130,17 +129,22 @@ func (r *Reconciler) ordered(ctx context.Context, app *v1.MyApp, member string) 
 	return err == nil && work.Spec.State != v1.WorkRemoved, nil
 }
 
-// wake is when to look at mailboxes again, whose Works bring no pass; zero for never.
-func (s *snapshot) wake(exceeded bool) time.Duration {
+// wake is when to look again without an event: at mailboxes, whose Works bring no pass,
+// and when time changes the decision; zero for never.
+func (s *snapshot) wake(d decision, now time.Time) time.Duration {
 	for _, ordered := range s.ordered {
 		if ordered {
 			return mailboxRecheck
 		}
 	}
-	if exceeded {
-		return boundsRecheck
+	wake := time.Duration(0)
+	if !d.wake.IsZero() {
+		wake = max(d.wake.Sub(now), time.Millisecond)
 	}
-	return 0
+	if d.exceeded && (wake == 0 || wake > boundsRecheck) {
+		wake = boundsRecheck
+	}
+	return wake
 }
 
 // deleting is true once the app has been told to leave every member.

@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -45,6 +46,11 @@ type Reconciler struct {
 	Guard Guard
 	Clock clock.PassiveClock
 
+	// began is when this process began to decide.
+	began struct {
+		sync.Once
+		at time.Time
+	}
 	own     consistency.OwnWrites
 	windows flush.Windows[types.NamespacedName]
 	specs   specs
@@ -57,6 +63,7 @@ const staleRecheck = time.Second
 
 // Reconcile is one pass: observe, decide, commit.
 func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
+	r.began.Do(func() { r.began.at = r.Clock.Now() })
 	s, err := r.observe(ctx, req.NamespacedName)
 	if err != nil {
 		return reconcile.Result{}, err

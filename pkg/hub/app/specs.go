@@ -11,6 +11,7 @@ import (
 
 	v1 "github.com/example/myapp-hub/api/v1"
 	"github.com/example/myapp-hub/pkg/agent/health"
+	"github.com/example/myapp-hub/pkg/hub/placement"
 	"github.com/example/myapp-hub/pkg/hub/render"
 )
 
@@ -32,6 +33,11 @@ type checked struct {
 	problems   string
 	// plain is the revision without a collision; it has no name if there is none.
 	plain render.Revision
+	// rules are the placement, pod is what a pod requests, and needs are the kinds of the
+	// objects.
+	rules *placement.Rules
+	pod   placement.Pod
+	needs []string
 	// numbers are the pods wanted on each member of the fleet.
 	numbers map[string]int32
 	fleet   *fleet
@@ -63,10 +69,24 @@ func (s *specs) of(app *v1.MyApp, fleet *fleet) checked {
 // check looks at a copy of the spec: the app is the cache's own.
 func check(app *v1.MyApp) checked {
 	own := &v1.MyApp{TypeMeta: app.TypeMeta, ObjectMeta: *app.ObjectMeta.DeepCopy(), Spec: *app.Spec.DeepCopy()}
-	is := checked{uid: app.UID, generation: app.Generation, problems: describe(render.Validate(own, health.CheckRule))}
+	is := checked{uid: app.UID, generation: app.Generation, problems: describe(render.Validate(own, health.CheckRule)), rules: placement.RulesOf(&own.Spec)}
 	if is.problems == "" {
+		// A trial has just rendered it.
+		if outline, err := render.OutlineOf(own); err == nil {
+			is.needs, is.pod = outline.Kinds, placement.Pod{CPUMillis: outline.CPUMillis, MemoryMiB: outline.MemoryMiB}
+		}
 		is.plain, _ = render.RevisionOf(app.Name, app.UID, &app.Spec, 0) // decide asks again, and says why
 	}
+	return is
+}
+
+// known is what follows from the spec. Where nothing was remembered it finds out.
+func (s *snapshot) known() checked {
+	if s.spec.rules != nil {
+		return s.spec
+	}
+	is := check(s.app)
+	is.numbers = replicas(&s.app.Spec, s.clusters)
 	return is
 }
 

@@ -266,6 +266,7 @@ func nextStatus(member *v1.MemberCluster, plan decision, now time.Time) v1.Membe
 		meta.SetStatusCondition(&next.Conditions, c)
 		next.ObservedGeneration = member.Generation
 	}
+	next.Taints = taints(member, next, now)
 	switch {
 	case plan.ready == nil:
 	case plan.ready.Status == metav1.ConditionTrue:

@@ -52,23 +52,28 @@ func genPlacement() *rapid.Generator[*v1.Placement] {
 
 func genInput(t *rapid.T) Input {
 	in := Input{
-		Placement: genPlacement().Draw(t, "placement"),
+		Rules:     rules(genPlacement().Draw(t, "placement")),
 		Namespace: rapid.SampledFrom([]labels.Set{nil, {}, {"team": "a"}, {"team": "b"}}).Draw(t, "namespace"),
 		Deleting:  rapid.Bool().Draw(t, "deleting"),
 		Paused:    rapid.Bool().Draw(t, "paused"),
 		Invalid:   rapid.SampledFrom([]string{"", "", "spec.image: bad"}).Draw(t, "invalid"),
 		Held:      rapid.SampledFrom([]string{"", "", "", "restored"}).Draw(t, "held"),
-		Placed:    rapid.SliceOfDistinct(names, rapid.ID).Draw(t, "placed"),
 	}
-	for _, name := range in.Placed {
-		if rapid.IntRange(0, 3).Draw(t, name+" is a stray") == 0 {
-			in.Strays = append(in.Strays, name)
-		}
+	for _, name := range rapid.SliceOfDistinct(names, rapid.ID).Draw(t, "placed") {
+		state := rapid.SampledFrom([]v1.PlacementState{v1.PlacementReady, v1.PlacementReady, v1.PlacementPending, v1.PlacementStray, v1.PlacementRemoving}).Draw(t, name+" state")
+		in.Rows = append(in.Rows, v1.PlacementRow{Cluster: name, State: state})
 	}
 	for _, name := range rapid.SliceOfDistinct(names, rapid.ID).Draw(t, "members") {
 		in.Members = append(in.Members, genMember(t, name))
 	}
 	return in
+}
+
+func placed(in Input) (names []string) {
+	for _, r := range in.Rows {
+		names = append(names, r.Cluster)
+	}
+	return names
 }
 
 func outcomes(r Result) map[string]Outcome {
@@ -82,7 +87,7 @@ func outcomes(r Result) map[string]Outcome {
 func TestOneVerdictEach(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		in := genInput(t)
-		want := slices.Clone(in.Placed)
+		want := placed(in)
 		for _, m := range in.Members {
 			want = append(want, m.Name)
 		}
@@ -94,9 +99,9 @@ func TestOneVerdictEach(t *testing.T) {
 			if v.Reason == "" || v.Message == "" {
 				t.Fatalf("a decision without a reason: %+v", v)
 			}
-			placed := slices.Contains(in.Placed, v.Cluster)
-			if placed && v.Outcome == Reject || !placed && (v.Outcome == Keep || v.Outcome == Remove) {
-				t.Fatalf("%+v says nothing about a member with placed = %v", v, placed)
+			is := slices.Contains(placed(in), v.Cluster)
+			if is && v.Outcome == Reject || !is && (v.Outcome == Keep || v.Outcome == Leave || v.Outcome == Remove) {
+				t.Fatalf("%+v says nothing about a member with placed = %v", v, is)
 			}
 		}
 		if !slices.Equal(got, want) {
@@ -110,7 +115,7 @@ func TestOrderDoesNotMatter(t *testing.T) {
 		in := genInput(t)
 		shuffled := in
 		shuffled.Members = rapid.Permutation(in.Members).Draw(t, "members in another order")
-		shuffled.Placed = rapid.Permutation(in.Placed).Draw(t, "rows in another order")
+		shuffled.Rows = rapid.Permutation(in.Rows).Draw(t, "rows in another order")
 		if diff := cmp.Diff(Schedule(in), Schedule(shuffled)); diff != "" {
 			t.Fatalf("-one order +another:\n%s", diff)
 		}
@@ -151,7 +156,7 @@ func TestAbsenceNeverRemoves(t *testing.T) {
 func TestRemoveHasAPositiveReason(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		in := genInput(t)
-		selector, err := Selector(in.Placement)
+		selector, err := in.Rules.selector, in.Rules.err
 		for _, v := range Schedule(in).Verdicts {
 			if v.Outcome != Remove || in.Deleting {
 				continue
@@ -167,7 +172,7 @@ func TestRemoveHasAPositiveReason(t *testing.T) {
 				}
 				continue
 			}
-			if in.Held != "" || in.Invalid != "" || in.Paused || err != nil || i < 0 || slices.Contains(in.Strays, v.Cluster) || selector.Matches(labels.Set(in.Members[i].Labels)) {
+			if in.Held != "" || in.Invalid != "" || in.Paused || err != nil || i < 0 || slices.ContainsFunc(in.Rows, func(r v1.PlacementRow) bool { return r.Cluster == v.Cluster && r.State == v1.PlacementStray }) || selector.Matches(labels.Set(in.Members[i].Labels)) {
 				t.Fatalf("%+v removes without an order", v)
 			}
 		}
@@ -193,7 +198,7 @@ func TestWhatChangesNothing(t *testing.T) {
 			if why != "held" && slices.ContainsFunc(in.Members, func(m Member) bool { return m.Name == name && m.Leaving == v1.LeaveForget }) {
 				continue
 			}
-			if slices.Contains(in.Placed, name) != (outcome == Keep) {
+			if slices.Contains(placed(in), name) != (outcome == Keep) {
 				t.Fatalf("%s, but %s is to %s", why, name, outcome)
 			}
 		}
@@ -205,7 +210,7 @@ func TestDeletingRemovesEveryRow(t *testing.T) {
 		in := genInput(t)
 		in.Deleting, in.Held = true, ""
 		for name, outcome := range outcomes(Schedule(in)) {
-			if slices.Contains(in.Placed, name) != (outcome == Remove) {
+			if slices.Contains(placed(in), name) != (outcome == Remove) {
 				t.Fatalf("deleted, but %s is to %s", name, outcome)
 			}
 		}
@@ -214,7 +219,7 @@ func TestDeletingRemovesEveryRow(t *testing.T) {
 
 // TestMessagesAreBounded: a summary over many members still fits a condition.
 func TestMessagesAreBounded(t *testing.T) {
-	var in Input
+	in := Input{Rules: rules(nil)}
 	for i := range 5000 {
 		in.Members = append(in.Members, Member{Name: fmt.Sprintf("%s-%d", strings.Repeat("m", 50), i)})
 	}

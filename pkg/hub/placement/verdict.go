@@ -1,5 +1,7 @@
 package placement
 
+import "time"
+
 // Outcome is what a verdict means for one member.
 type Outcome string
 
@@ -8,7 +10,10 @@ const (
 	Run Outcome = "Run"
 	// Keep: the member keeps what it has; nothing about it changes.
 	Keep Outcome = "Keep"
-	// Remove: the app is to leave the member.
+	// Leave: the app is to leave the member, and stays as it is until those that take over
+	// are ready.
+	Leave Outcome = "Leave"
+	// Remove: the app is to leave the member now.
 	Remove Outcome = "Remove"
 	// Reject: the member does not have the app and does not get it.
 	Reject Outcome = "Reject"
@@ -22,11 +27,37 @@ type Verdict struct {
 	Reason string
 	// Message says the reason for a person.
 	Message string
+	// Replicas is the number of pods that a member with Run is to have.
+	Replicas int32
 }
 
-// Result has one verdict for every member and every placed row, ordered by name.
+// Question is what the hub asks a person before it goes on; it is empty if it asks
+// nothing.
+type Question struct {
+	// Reason is one of the v1.Reason constants, Message says it for a person.
+	Reason, Message string
+	// Plan is what an acknowledgement must quote.
+	Plan string
+	// Clusters are the members that the app would leave.
+	Clusters []string
+}
+
+// Result has one verdict for every member and every row, ordered by name.
 type Result struct {
 	Verdicts []Verdict
 	// Reason and Message sum up why members were chosen, or why none was.
 	Reason, Message string
+	// Next are the members that would be chosen next, the best first; a few of them.
+	Next []string
+	// Unplaced is how many of the replicas that are divided no member can run.
+	Unplaced int32
+	// Question is what stops the hub from going on.
+	Question Question
+	// CutOff is true when so many members are silent that the hub leaves none of them: it
+	// may be cut off itself.
+	CutOff bool
+	// Waiting is how many members the app will leave once the failover budget allows it.
+	Waiting int
+	// Wake is when time alone can change the result; zero for never.
+	Wake time.Time
 }

@@ -50,7 +50,7 @@ func selects(o *v1.Override, cluster Cluster) (bool, error) {
 	if o.ClusterSelector == nil {
 		return true, nil
 	}
-	selector, err := placement.Selector(&v1.Placement{ClusterSelector: o.ClusterSelector})
+	selector, err := placement.Compile(o.ClusterSelector)
 	if err != nil {
 		if inner := errors.Unwrap(err); inner != nil {
 			err = inner // placement's own words name spec.placement

@@ -29,6 +29,7 @@ var policies = map[string]func(*v1.MyAppSpec){
 	"DeletionPolicy":       func(s *v1.MyAppSpec) { s.DeletionPolicy = v1.DeletionOrphan },
 	"Paused":               func(s *v1.MyAppSpec) { s.Paused = true },
 	"Drift":                func(s *v1.MyAppSpec) { s.Drift = &v1.Drift{Mode: v1.DriftReport} },
+	"Failover":             func(s *v1.MyAppSpec) { s.Failover = &v1.Failover{BudgetPercent: ptr.To[int32](5)} },
 	"Adoption":             func(s *v1.MyAppSpec) { s.Adoption = v1.AdoptAlways },
 	"HealthRules":          func(s *v1.MyAppSpec) { s.HealthRules = []v1.HealthRule{{Kind: "Queue", Ready: "true"}} },
 	"RevisionHistoryLimit": func(s *v1.MyAppSpec) { s.RevisionHistoryLimit = ptr.To[int32](1) },

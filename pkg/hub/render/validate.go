@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	v1 "github.com/example/myapp-hub/api/v1"
+	"github.com/example/myapp-hub/pkg/hub/placement"
 )
 
 // maxConfig is how many bytes of files and their names fit into a ConfigMap,
@@ -25,6 +26,7 @@ const maxConfig = 1<<20 - 16<<10
 func Validate(app *v1.MyApp, checkRule func(v1.HealthRule) error) field.ErrorList {
 	spec, path := &app.Spec, field.NewPath("spec")
 	var errs field.ErrorList
+	errs = append(errs, validatePlacement(path.Child("placement"), spec.Placement)...)
 	errs = append(errs, validateConfig(path.Child("config"), spec.Config)...)
 	errs = append(errs, validateContainers(path, app)...)
 	errs = append(errs, validateVariables(path, spec)...)
@@ -44,6 +46,17 @@ func Validate(app *v1.MyApp, checkRule func(v1.HealthRule) error) field.ErrorLis
 
 func invalid(path *field.Path, message string) *field.Error {
 	return field.Invalid(path, field.OmitValueType{}, message)
+}
+
+// validatePlacement: what the schema leaves to CEL is an expression.
+func validatePlacement(path *field.Path, p *v1.Placement) field.ErrorList {
+	if p == nil || p.Expression == "" {
+		return nil
+	}
+	if _, err := placement.CompileExpression(p.Expression); err != nil {
+		return field.ErrorList{invalid(path.Child("expression"), err.Error())}
+	}
+	return nil
 }
 
 func validateConfig(path *field.Path, config map[string]v1.ConfigValue) field.ErrorList {

@@ -18,9 +18,6 @@ type State struct {
 	Verdicts []placement.Verdict
 	// Revision is the name of the current revision.
 	Revision string
-	// Replicas are the numbers of pods, by member. Every member that is to run
-	// the app has one.
-	Replicas map[string]int32
 }
 
 // Next gives the rows that follow, ordered by member name. A row whose decision
@@ -43,7 +40,9 @@ func Next(s State, now metav1.Time) []v1.PlacementRow {
 		row.Cluster = v.Cluster
 		switch v.Outcome {
 		case placement.Run:
-			run(&row, placed, s, now)
+			run(&row, placed, v.Replicas, s.Revision, now)
+		case placement.Leave:
+			leave(&row, v, now)
 		case placement.Remove:
 			remove(&row, v, now)
 		case placement.Keep:
@@ -83,13 +82,17 @@ func ordered[T any](list []T, name func(*T) string) []T {
 	return list
 }
 
-func run(row *v1.PlacementRow, placed bool, s State, now metav1.Time) {
+func run(row *v1.PlacementRow, placed bool, replicas int32, revision string, now metav1.Time) {
 	decided := placed && row.State != v1.PlacementRemoving && row.State != v1.PlacementStray
-	replicas := s.Replicas[row.Cluster]
-	if decided && row.Revision == s.Revision && row.Replicas == replicas {
+	if decided && row.Revision == revision && row.Replicas == replicas {
+		if row.State == v1.PlacementLeaving {
+			// It stays after all, and its last report is about what it has.
+			transition(row, v1.PlacementPending, now)
+			row.Reason, row.Message = v1.ReasonPending, "the app stays; nothing is known of it yet"
+		}
 		return
 	}
-	row.Revision, row.Replicas = s.Revision, replicas
+	row.Revision, row.Replicas = revision, replicas
 	row.Decision++
 	row.Updated = false
 	reason, message := v1.ReasonPending, "recorded; not yet on the member"
@@ -101,6 +104,15 @@ func run(row *v1.PlacementRow, placed bool, s State, now metav1.Time) {
 		transition(row, v1.PlacementPending, now)
 		row.Reason, row.Message = reason, message
 	}
+}
+
+// leave is no decision that the member is told: it keeps what it has.
+func leave(row *v1.PlacementRow, v *placement.Verdict, now metav1.Time) {
+	if row.State == v1.PlacementLeaving || row.State == v1.PlacementRemoving {
+		return
+	}
+	transition(row, v1.PlacementLeaving, now)
+	row.Reason, row.Message = v.Reason, v.Message+"; it is left when those that take over are ready"
 }
 
 func remove(row *v1.PlacementRow, v *placement.Verdict, now metav1.Time) {

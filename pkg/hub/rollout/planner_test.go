@@ -34,6 +34,7 @@ func TestNext(t *testing.T) {
 	removing := with(func(r *v1.PlacementRow) {
 		r.State, r.Reason, r.Updated = v1.PlacementRemoving, v1.ReasonNotChosen, false
 	})
+	leaving := with(func(r *v1.PlacementRow) { r.State, r.Reason = v1.PlacementLeaving, v1.ReasonNotChosen })
 	stray := &v1.PlacementRow{Cluster: "m", State: v1.PlacementStray, Reason: v1.ReasonStray, LastTransitionTime: before}
 	const same = "the row itself"
 
@@ -74,16 +75,25 @@ func TestNext(t *testing.T) {
 		{"still not chosen", "the order stands as it is", removing, placement.Remove, "web-2", 9, same},
 		{"chosen again", "an old confirmation of the removal must not count", removing, placement.Run, "web-1", 2,
 			want{v1.PlacementPending, 5, "web-1", 2, false, v1.ReasonPending, true}},
+		{"leaving", "the member is told nothing, and keeps what it has", &ready, placement.Leave, "web-2", 9,
+			want{v1.PlacementLeaving, 4, "web-1", 2, true, v1.ReasonNotChosen, true}},
+		{"still leaving", "it is on record already", leaving, placement.Leave, "web-2", 9, same},
+		{"left at last", "now the member is told", leaving, placement.Remove, "web-1", 2,
+			want{v1.PlacementRemoving, 5, "web-1", 2, false, v1.ReasonNotChosen, true}},
+		{"stays after all", "the member has what it is to have, and its last report counts", leaving, placement.Run, "web-1", 2,
+			want{v1.PlacementPending, 4, "web-1", 2, true, v1.ReasonPending, true}},
+		{"stays, and is updated", "that is a decision", leaving, placement.Run, "web-2", 2,
+			want{v1.PlacementPending, 5, "web-2", 2, false, v1.ReasonUpdating, true}},
 		{"stray, chosen", "the app is taken over by a decision", stray, placement.Run, "web-1", 2,
 			want{v1.PlacementPending, 1, "web-1", 2, false, v1.ReasonPending, true}},
 		{"stray, kept", "it is left alone", stray, placement.Keep, "web-1", 2, same},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			s := State{Revision: tt.revision, Replicas: map[string]int32{"m": tt.replicas}}
+			s := State{Revision: tt.revision}
 			if tt.row != nil {
 				s.Rows = []v1.PlacementRow{*tt.row}
 			}
-			s.Verdicts = []placement.Verdict{{Cluster: "m", Outcome: tt.outcome, Reason: v1.ReasonNotChosen, Message: "labels"}}
+			s.Verdicts = []placement.Verdict{{Cluster: "m", Outcome: tt.outcome, Reason: v1.ReasonNotChosen, Message: "labels", Replicas: tt.replicas}}
 			got := Next(s, noon)
 			if tt.want == nil {
 				if len(got) != 0 {
@@ -114,7 +124,7 @@ func TestNext(t *testing.T) {
 
 var states = []v1.PlacementState{
 	v1.PlacementPending, v1.PlacementProgressing, v1.PlacementReady, v1.PlacementFailed,
-	v1.PlacementUnknown, v1.PlacementRemoving, v1.PlacementStray,
+	v1.PlacementUnknown, v1.PlacementLeaving, v1.PlacementRemoving, v1.PlacementStray,
 }
 
 // genState makes rows and verdicts as placement pairs them: a row is run, kept
@@ -123,11 +133,10 @@ func genState(t *rapid.T) State {
 	names := []string{"a", "b", "c", "d"}
 	s := State{
 		Revision: rapid.SampledFrom([]string{"web-1", "web-2"}).Draw(t, "revision"),
-		Replicas: map[string]int32{},
 	}
 	for _, name := range rapid.Permutation(names).Draw(t, "members") {
 		v := placement.Verdict{Cluster: name, Reason: v1.ReasonNotChosen, Message: "labels"}
-		s.Replicas[name] = rapid.Int32Range(0, 2).Draw(t, name+" wanted replicas")
+		v.Replicas = rapid.Int32Range(0, 2).Draw(t, name+" wanted replicas")
 		if rapid.Bool().Draw(t, name+" placed") {
 			s.Rows = append(s.Rows, v1.PlacementRow{
 				Cluster: name, State: rapid.SampledFrom(states).Draw(t, name+" state"),
@@ -136,7 +145,7 @@ func genState(t *rapid.T) State {
 				Replicas: rapid.Int32Range(0, 2).Draw(t, name+" replicas"),
 				Updated:  rapid.Bool().Draw(t, name+" updated"), LastTransitionTime: before,
 			})
-			v.Outcome = rapid.SampledFrom([]placement.Outcome{placement.Run, placement.Keep, placement.Remove}).Draw(t, name+" outcome")
+			v.Outcome = rapid.SampledFrom([]placement.Outcome{placement.Run, placement.Keep, placement.Leave, placement.Remove}).Draw(t, name+" outcome")
 		} else {
 			v.Outcome = rapid.SampledFrom([]placement.Outcome{placement.Run, placement.Reject}).Draw(t, name+" outcome")
 		}
@@ -190,6 +199,9 @@ func TestDecisionCountsChanges(t *testing.T) {
 			changed := row.Revision != was.Revision || row.Replicas != was.Replicas ||
 				(row.State == v1.PlacementRemoving) != (was.State == v1.PlacementRemoving) ||
 				was.State == v1.PlacementStray && row.State != v1.PlacementStray
+			if row.State != was.State && (row.State == v1.PlacementLeaving || was.State == v1.PlacementLeaving) {
+				continue // TestNext says what becomes of it; the member is told nothing
+			}
 			if !changed {
 				if diff := cmp.Diff(was, row); diff != "" {
 					t.Fatalf("nothing was decided, but the row differs:\n%s", diff)
@@ -210,7 +222,7 @@ func TestKeepAllChangesNothing(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		s := genState(t)
 		for i := range s.Verdicts {
-			if s.Verdicts[i].Outcome == placement.Run || s.Verdicts[i].Outcome == placement.Remove {
+			if s.Verdicts[i].Outcome == placement.Run || s.Verdicts[i].Outcome == placement.Leave || s.Verdicts[i].Outcome == placement.Remove {
 				s.Verdicts[i].Outcome = placement.Keep
 			}
 		}
@@ -241,19 +253,25 @@ func TestNextIsIdempotent(t *testing.T) {
 
 // TestEachMemberItsOwnReplicas: what one member is to run says nothing of others.
 func TestEachMemberItsOwnReplicas(t *testing.T) {
-	s := State{Revision: "web-1", Replicas: map[string]int32{"a": 3, "b": 1, "c": 0}}
-	for name := range s.Replicas {
-		s.Verdicts = append(s.Verdicts, placement.Verdict{Cluster: name, Outcome: placement.Run})
+	s := State{Revision: "web-1"}
+	wants := func(a, b, c int32) map[string]int32 {
+		s.Verdicts = []placement.Verdict{
+			{Cluster: "a", Outcome: placement.Run, Replicas: a},
+			{Cluster: "b", Outcome: placement.Run, Replicas: b},
+			{Cluster: "c", Outcome: placement.Run, Replicas: c},
+		}
+		return map[string]int32{"a": a, "b": b, "c": c}
 	}
+	want := wants(3, 1, 0)
 	s.Rows = Next(s, noon)
 	got := map[string]int32{}
 	for _, row := range s.Rows {
 		got[row.Cluster] = row.Replicas
 	}
-	if diff := cmp.Diff(s.Replicas, got); diff != "" {
+	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("-want +rows:\n%s", diff)
 	}
-	s.Replicas = map[string]int32{"a": 3, "b": 2, "c": 0}
+	wants(3, 2, 0)
 	decided := map[string]int64{}
 	for _, row := range Next(s, noon) {
 		decided[row.Cluster] = row.Decision

@@ -1,0 +1,37 @@
+package members
+
+import (
+	"slices"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	v1 "github.com/example/myapp-hub/api/v1"
+)
+
+// taints are those that make apps leave, with the times since when they count: what the
+// spec says, and that the member does not answer. A member that the hub has nothing to do
+// with is not unreachable.
+func taints(member *v1.MemberCluster, next v1.MemberClusterStatus, now time.Time) []v1.TaintStatus {
+	var want []v1.TaintStatus
+	for _, t := range member.Spec.Taints {
+		if t.Effect == v1.TaintNoExecute {
+			want = append(want, v1.TaintStatus{Key: t.Key, Value: t.Value, Effect: t.Effect})
+		}
+	}
+	ready := meta.FindStatusCondition(next.Conditions, v1.ConditionReady)
+	if member.IsServed() && ready != nil && ready.Status != metav1.ConditionTrue {
+		want = append(want, v1.TaintStatus{Key: v1.TaintUnreachable, Effect: v1.TaintNoExecute})
+	}
+	for i := range want {
+		want[i].TimeAdded = metav1.NewTime(now.Truncate(time.Second))
+		at := slices.IndexFunc(member.Status.Taints, func(s v1.TaintStatus) bool {
+			return s.Key == want[i].Key && s.Value == want[i].Value && s.Effect == want[i].Effect
+		})
+		if at >= 0 {
+			want[i].TimeAdded = member.Status.Taints[at].TimeAdded
+		}
+	}
+	return want
+}

@@ -1,0 +1,80 @@
+package placement
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+
+	v1 "github.com/example/myapp-hub/api/v1"
+)
+
+// Pod is what one pod of an app requests.
+type Pod struct {
+	CPUMillis int64
+	// MemoryMiB is rounded up.
+	MemoryMiB int64
+}
+
+// room is for how many more pods a member has room; ok is false if that is not known.
+func (m *Member) room(pod Pod) (pods int64, ok bool) {
+	if m.Free == nil {
+		return 0, false
+	}
+	pods = m.Free.Pods
+	if pod.CPUMillis > 0 {
+		pods = min(pods, m.Free.CPUMillis/pod.CPUMillis)
+	}
+	if pod.MemoryMiB > 0 {
+		pods = min(pods, m.Free.MemoryMiB/pod.MemoryMiB)
+	}
+	return max(0, min(pods, math.MaxInt32)), true
+}
+
+// lacks is what a member has too little of for some pods; empty if it has enough or that
+// is not known.
+func (m *Member) lacks(pod Pod, pods int64) string {
+	if m.Free == nil {
+		return ""
+	}
+	if n, _ := m.room(pod); n >= pods {
+		return ""
+	}
+	var parts []string
+	if n := pod.CPUMillis*pods - m.Free.CPUMillis; pod.CPUMillis > 0 && n > 0 {
+		parts = append(parts, fmt.Sprintf("%g more CPU", float64(n)/1000))
+	}
+	if n := pod.MemoryMiB*pods - m.Free.MemoryMiB; pod.MemoryMiB > 0 && n > 0 {
+		parts = append(parts, fmt.Sprintf("%d MiB more memory", n))
+	}
+	if n := pods - m.Free.Pods; n > 0 {
+		parts = append(parts, fmt.Sprintf("room for %d more pods", n))
+	}
+	return strings.Join(parts, " and ")
+}
+
+// FreeOf is what a member has left; nil if that is not known.
+func FreeOf(c *v1.Capacity) *v1.Amounts {
+	if c == nil {
+		return nil
+	}
+	return &v1.Amounts{
+		CPUMillis: max(0, c.Allocatable.CPUMillis-c.Requested.CPUMillis),
+		MemoryMiB: max(0, c.Allocatable.MemoryMiB-c.Requested.MemoryMiB),
+		Pods:      max(0, c.Allocatable.Pods-c.Requested.Pods),
+	}
+}
+
+// missing is the first of some APIs that a member is known not to serve; empty if there
+// is none.
+func (m *Member) missing(needs []string) string {
+	if m.APIs == nil {
+		return ""
+	}
+	for _, api := range needs {
+		if _, ok := slices.BinarySearch(m.APIs, api); !ok {
+			return api
+		}
+	}
+	return ""
+}

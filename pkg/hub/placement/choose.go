@@ -1,0 +1,223 @@
+package placement
+
+import (
+	"cmp"
+	"hash/fnv"
+	"math"
+	"slices"
+
+	"k8s.io/apimachinery/pkg/labels"
+
+	v1 "github.com/example/myapp-hub/api/v1"
+)
+
+// mostNext is how many of those that would be chosen next are named.
+const mostNext = 3
+
+// rank orders those that may be chosen.
+type rank struct {
+	// lastResort: the member has the app and is to be left if another can take over.
+	lastResort bool
+	// unwelcome is how many taints with PreferNoSchedule are not tolerated.
+	unwelcome int
+	score     int32
+	// hash breaks ties, differently for each app: so apps spread over members that are
+	// alike.
+	hash uint64
+}
+
+// choose says which of those that may run the app do.
+//
+// Without a number and groups that is everyone. Otherwise those that have the app come
+// first, in an earlier group first unless the app does not fail back, and then those with
+// the higher score: the weights of the preferences that are for the member, less 100 for
+// each taint with PreferNoSchedule, and a tenth of a percentage for each that is free.
+func (p *plan) choose() {
+	r, contenders := p.in.Rules, p.contenders()
+	if !r.takesOver() {
+		for _, i := range contenders {
+			p.run(i)
+		}
+		return
+	}
+	for _, i := range contenders {
+		p.candidates[i].rank = p.rankOf(&p.candidates[i])
+	}
+	slices.SortFunc(contenders, p.compare)
+	chosen := p.fromGroups(contenders)
+	for _, i := range contenders {
+		if chosen[i] {
+			p.run(i)
+		} else {
+			p.pass(i)
+		}
+	}
+}
+
+// run decides that a member runs the app.
+func (p *plan) run(i int) {
+	c := &p.candidates[i]
+	c.decided = true
+	c.wants = p.in.Numbers[c.name]
+	c.verdict.Replicas = c.wants
+	c.verdict.Outcome, c.verdict.Reason, c.verdict.Message = Run, v1.ReasonPlaced, c.name+" matches and is ready"
+	if !c.member.Ready {
+		c.verdict.Reason, c.verdict.Message = v1.ReasonNoneReady, c.name+" does not answer"
+	}
+}
+
+// pass decides that a member that could run the app does not.
+func (p *plan) pass(i int) {
+	c := &p.candidates[i]
+	switch {
+	case c.rank.lastResort:
+		c.decide(Remove, v1.ReasonEvicted, evictionMessage(c.name, c.evicted))
+		return
+	case c.stray:
+		c.decide(Keep, v1.ReasonStray, "objects of this app are on "+c.name+" that no decision explains; they are left alone")
+		return
+	}
+	c.leave(v1.ReasonNotNeeded, c.name+" would do, but others have the app that were there before or come first")
+	if c.row == nil && len(p.next) < mostNext {
+		p.next = append(p.next, c.name)
+	}
+}
+
+func (p *plan) rankOf(c *candidate) rank {
+	k := c.rank
+	for _, w := range p.in.Rules.preferences {
+		if w.selector.Matches(labels.Set(c.member.Labels)) {
+			k.score += w.weight
+		}
+	}
+	k.score += c.member.freeTenths() - int32(min(k.unwelcome, 100))*100
+	h := fnv.New64a()
+	h.Write([]byte(p.in.App + "/" + c.name))
+	k.hash = h.Sum64()
+	return k
+}
+
+// freeTenths is how much of a member is free, in tenths, rounded so that few reports
+// change it: of CPU or memory, whatever is scarcer.
+func (m *Member) freeTenths() int32 {
+	if m.Free == nil || m.Allocatable == nil {
+		return 0
+	}
+	tenths := func(free, all int64) int64 {
+		if all <= 0 {
+			return 0
+		}
+		return min(10, free*10/all)
+	}
+	return int32(min(tenths(m.Free.CPUMillis, m.Allocatable.CPUMillis), tenths(m.Free.MemoryMiB, m.Allocatable.MemoryMiB)))
+}
+
+// compare orders contenders, the best first.
+func (p *plan) compare(a, b int) int {
+	x, y := &p.candidates[a], &p.candidates[b]
+	if d := first(!x.rank.lastResort, !y.rank.lastResort); d != 0 {
+		return d
+	}
+	group, incumbent := cmp.Compare(x.group, y.group), first(x.placed, y.placed)
+	if p.in.Rules.failBack == v1.FailBackNever {
+		group, incumbent = incumbent, group
+	}
+	if d := cmp.Or(group, incumbent); d != 0 {
+		return d
+	}
+	return cmp.Or(
+		first(!x.leaving(), !y.leaving()), first(x.member.Ready, y.member.Ready),
+		cmp.Compare(y.rank.score, x.rank.score), cmp.Compare(x.rank.hash, y.rank.hash), cmp.Compare(a, b),
+	)
+}
+
+// first orders what is true before what is not.
+func first(x, y bool) int {
+	switch {
+	case x == y:
+		return 0
+	case x:
+		return -1
+	}
+	return 1
+}
+
+// fromGroups chooses from the groups in their order, until they can hold the app.
+func (p *plan) fromGroups(contenders []int) map[int]bool {
+	r := p.in.Rules
+	want := math.MaxInt
+	if r.number > 0 {
+		want = max(0, r.number-p.occupied())
+	}
+	chosen := map[int]bool{}
+	for g := p.firstGroup(contenders); g < max(1, len(r.groups)); g++ {
+		pool := make([]int, 0, len(contenders))
+		for _, i := range contenders {
+			if c := &p.candidates[i]; p.inPool(c, g) {
+				pool = append(pool, i)
+			}
+		}
+		chosen = p.pick(pool, want)
+		if p.holds(chosen, want) {
+			break
+		}
+	}
+	return chosen
+}
+
+// inPool is true if a member may be chosen while group g is the last that is asked.
+func (p *plan) inPool(c *candidate, g int) bool {
+	r := p.in.Rules
+	switch {
+	case r.number == 0 && !r.divided:
+		return c.group == g // the app moves as a whole
+	case r.failBack == v1.FailBackNever && c.placed:
+		return true
+	}
+	return c.group <= g
+}
+
+// firstGroup is the group that is asked first: that in which the app is, if it moves as a
+// whole and does not go back by itself.
+func (p *plan) firstGroup(contenders []int) int {
+	if r := p.in.Rules; r.failBack != v1.FailBackNever || r.number > 0 || r.divided {
+		return 0
+	}
+	is := math.MaxInt
+	for _, i := range contenders {
+		if c := &p.candidates[i]; c.placed && !c.rank.lastResort && !c.leaving() {
+			is = min(is, c.group)
+		}
+	}
+	if is == math.MaxInt {
+		return 0
+	}
+	return is
+}
+
+// occupied is how many members keep the app and cannot be asked about it.
+func (p *plan) occupied() int {
+	n := 0
+	for i := range p.candidates {
+		if c := &p.candidates[i]; c.placed && c.verdict.Outcome == Keep {
+			n++
+		}
+	}
+	return n
+}
+
+// holds is true if those that are chosen can hold the app.
+func (p *plan) holds(chosen map[int]bool, want int) bool {
+	r := p.in.Rules
+	switch {
+	case r.number > 0 && len(chosen) < want, want > 0 && len(chosen) == 0:
+		return false
+	case !r.divided:
+		return true
+	}
+	room := int64(0)
+	for i := range chosen {
+		room += int64(p.most(&p.candidates[i]))
+	}
+	return room >= int64(p.toDivide())
+}

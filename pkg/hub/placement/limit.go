@@ -1,0 +1,88 @@
+package placement
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	v1 "github.com/example/myapp-hub/api/v1"
+)
+
+// fewestLimited is from how many members on the limit of a change holds: with fewer a
+// person sees what an edit does.
+const fewestLimited = 5
+
+// limit stops a change that would take the app off more than half of its members, until
+// a person has acknowledged it: a slip in a selector or a label must not end an app. What
+// is ordered about a single member, as that it leaves, goes on.
+func (p *plan) limit() {
+	var lost []string
+	rows, underWay := 0, 0
+	for i := range p.candidates {
+		c := &p.candidates[i]
+		if c.row == nil || c.stray {
+			continue
+		}
+		rows++
+		switch {
+		case !c.placed || c.leaving():
+			underWay++
+		case c.verdict.Outcome == Remove && c.limited:
+			lost = append(lost, c.name)
+		}
+	}
+	if len(lost) == 0 || rows < fewestLimited || 2*(len(lost)+underWay) <= rows {
+		return
+	}
+	plan := planHash(p.in, lost)
+	if p.in.Acknowledged == plan {
+		return
+	}
+	p.asks = Question{
+		Reason: v1.ReasonAwaitingAck, Plan: plan, Clusters: lost,
+		Message: fmt.Sprintf("the app would leave %d of its %d members (%s), which is more than half: nothing is changed until that is taken back or acknowledged: kubectl myapp ack --plan %s",
+			len(lost), rows, some(lost), plan),
+	}
+	for i := range p.candidates {
+		c := &p.candidates[i]
+		held := c.verdict.Outcome == Run || c.verdict.Outcome == Remove && c.limited
+		switch {
+		case !held || c.leaving():
+		case c.placed:
+			c.verdict.Outcome = Keep
+			c.verdict.Reason, c.verdict.Message = v1.ReasonAwaitingAck, "nothing is changed until "+plan+" is acknowledged"
+		case c.row == nil:
+			c.verdict.Outcome = Reject
+			c.verdict.Reason, c.verdict.Message = v1.ReasonAwaitingAck, "nothing is changed until "+plan+" is acknowledged"
+		}
+	}
+}
+
+// planHash names a set of members that an app would leave under one generation of its
+// spec.
+func planHash(in *Input, clusters []string) string {
+	h := sha256.New()
+	h.Write([]byte(in.App + "\n" + strconv.FormatInt(in.Generation, 10)))
+	clusters = slices.Sorted(slices.Values(clusters))
+	h.Write([]byte("\n" + strings.Join(clusters, "\n")))
+	return hex.EncodeToString(h.Sum(nil))[:12]
+}
+
+// some are the first names of a list, and how many more there are.
+func some(names []string) string {
+	const most = 3
+	if len(names) <= most {
+		return strings.Join(names, ", ")
+	}
+	return fmt.Sprintf("%s and %d more", strings.Join(names[:most], ", "), len(names)-most)
+}
+
+func count(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, many)
+}
