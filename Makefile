@@ -97,6 +97,10 @@ test-more: control-plane ## Run what else CI runs: restores, random apps, fleets
 test-chaos: control-plane ## Run the chaos suite in full: 1,200 faults, 200 kills, 100 flaps, five minutes of fights.
 	go test -count=1 -p 1 -timeout 60m $(ARGS) ./test/chaos/...
 
+.PHONY: test-placement
+test-placement: ## Place 10,000 random apps on random fleets of up to 2,000 members, for each property.
+	go test -count=1 -timeout 60m -run 'Fleet|Apportion|Decision|Absence|Order' $(ARGS) ./pkg/hub/placement -rapid.checks=10000 -placement.members=2000
+
 .PHONY: test-property
 test-property: control-plane ## Put 10,000 random apps on a real API server; SEED=, SPECS= and SPEC= repeat a run or a part of it.
 	go test -count=1 -v -timeout 40m $(ARGS) ./test/property/...

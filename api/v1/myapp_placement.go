@@ -245,7 +245,7 @@ type ReplicaScheduling struct {
 	// Default: 1 for every member. Example: [{clusterSelector: {matchLabels: {size: large}}, weight: 2}]
 	// +optional
 	// +listType=atomic
-	// +kubebuilder:validation:MaxItems=64
+	// +kubebuilder:validation:MaxItems=16
 	Weights []ReplicaWeight `json:"weights,omitempty"`
 	// MinPerCluster is the fewest pods on a member that is chosen. If there are not enough
 	// for all of them, fewer members are chosen.

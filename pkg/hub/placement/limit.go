@@ -28,8 +28,8 @@ func (p *plan) limit() {
 		}
 		rows++
 		switch {
-		case !c.placed || c.leaving():
-			underWay++
+		case !c.placed || c.leaving() || c.member == nil:
+			underWay++ // or nobody can say
 		case c.verdict.Outcome == Remove && c.limited:
 			lost = append(lost, c.name)
 		}

@@ -24,11 +24,12 @@ func (p *plan) divide() {
 		shares[n] = p.shareOf(&p.candidates[i], total)
 	}
 	p.steady(runs, shares, total)
-	if least := p.in.Rules.min; least > 0 {
-		// There are not enough for all of them.
-		for n := min(int64(len(shares)), int64(total/least)); n < int64(len(shares)); n++ {
-			shares[n].least, shares[n].most = 0, 0
+	rest := total
+	for n := range shares {
+		if s := &shares[n]; s.least > rest {
+			s.least, s.most = 0, 0 // there are not enough for all of them
 		}
+		rest -= shares[n].least
 	}
 	p.unplaced = apportion(total, shares)
 	for n, i := range runs {
@@ -45,7 +46,8 @@ func (p *plan) divide() {
 	}
 }
 
-// runs are the candidates that were chosen, the best first.
+// runs are the candidates that were chosen: those that run pods of the app first, then the
+// best.
 func (p *plan) runs() []int {
 	var runs []int
 	for i := range p.candidates {
@@ -53,9 +55,13 @@ func (p *plan) runs() []int {
 			runs = append(runs, i)
 		}
 	}
-	slices.SortFunc(runs, p.compare)
+	slices.SortFunc(runs, func(a, b int) int {
+		return cmp.Or(first(p.candidates[a].hasPods(), p.candidates[b].hasPods()), p.compare(a, b))
+	})
 	return runs
 }
+
+func (c *candidate) hasPods() bool { return c.placed && c.row.Replicas > 0 }
 
 // toDivide is what is left to divide when those that keep the app have theirs.
 func (p *plan) toDivide() int32 {
@@ -72,13 +78,18 @@ func (p *plan) toDivide() int32 {
 type share struct {
 	weight      int64
 	least, most int32
-	hash        uint64
-	is          int32
+	// had is how many pods it has now, which breaks ties before hash does.
+	had  int32
+	hash uint64
+	is   int32
 }
 
 func (p *plan) shareOf(c *candidate, total int32) share {
 	r := p.in.Rules
 	s := share{weight: 1, least: r.min, most: min(p.most(c), total), hash: c.rank.hash}
+	if c.placed {
+		s.had = c.row.Replicas
+	}
 	switch r.division {
 	case v1.DivideWeighted:
 		for _, w := range r.weights {
@@ -90,6 +101,9 @@ func (p *plan) shareOf(c *candidate, total int32) share {
 	case v1.DivideFreeCapacity:
 		s.weight = int64(s.most)
 	case v1.DivideEven:
+	}
+	if s.least > s.most && !c.placed {
+		s.most = 0 // it has no room for the fewest; one that has the app keeps what it can
 	}
 	s.least = min(s.least, s.most)
 	return s
@@ -237,7 +251,7 @@ func (q queue) Less(i, j int) bool {
 	a, b := q[i], q[j]
 	// a.weight / (2·a.is + 1) > b.weight / (2·b.is + 1), without fractions.
 	x, y := a.weight*(2*int64(b.is)+1), b.weight*(2*int64(a.is)+1)
-	return cmp.Or(cmp.Compare(y, x), cmp.Compare(a.hash, b.hash)) < 0
+	return cmp.Or(cmp.Compare(y, x), first(a.is < a.had, b.is < b.had), cmp.Compare(a.hash, b.hash)) < 0
 }
 func (q queue) Swap(i, j int) { q[i], q[j] = q[j], q[i] }
 func (q *queue) Push(x any) {

@@ -83,19 +83,22 @@ type Input struct {
 // taint makes leave, choose says which of the others run the app, and divide how many
 // pods each of them runs. Last, gently lets nobody go before those that take over are
 // ready, and limit stops what looks like a slip.
-func Schedule(in Input) Result {
-	candidates := candidatesOf(&in)
+func Schedule(in Input) Result { return planOf(&in).result() }
+
+// planOf takes the steps in their order.
+func planOf(in *Input) *plan {
+	candidates := candidatesOf(in)
 	for i := range candidates {
 		c := &candidates[i]
-		_ = c.byApp(&in) || c.byOwner(&in) || c.byState(&in)
+		_ = c.byApp(in) || c.byOwner(in) || c.byState(in)
 	}
-	p := plan{in: &in, candidates: candidates}
+	p := &plan{in: in, candidates: candidates}
 	p.evict()
 	p.choose()
 	p.divide()
 	p.limit()
 	p.gently()
-	return p.result()
+	return p
 }
 
 // plan is a placement in the making.
