@@ -16,6 +16,8 @@ const mostNext = 3
 
 // rank orders those that may be chosen.
 type rank struct {
+	// due: the member has the app, and the time for which it may be there is over.
+	due bool
 	// lastResort: the member has the app and is to be left if another can take over.
 	lastResort bool
 	// unwelcome is how many taints with PreferNoSchedule are not tolerated.
@@ -46,12 +48,21 @@ func (p *plan) choose() {
 	slices.SortFunc(contenders, p.compare)
 	chosen := p.fromGroups(contenders)
 	for _, i := range contenders {
-		if chosen[i] {
+		if chosen[i] || p.waits(&p.candidates[i]) {
 			p.run(i)
 		} else {
 			p.pass(i)
 		}
 	}
+}
+
+// asOne is true if the app moves from group to group as a whole.
+func (r *Rules) asOne() bool { return r.number == 0 && !r.divided }
+
+// waits is true for a member that an app which has moved to another group is to leave,
+// once the budget allows it.
+func (p *plan) waits(c *candidate) bool {
+	return p.in.Rules.asOne() && c.rank.due && !c.rank.lastResort
 }
 
 // run decides that a member runs the app.
@@ -169,8 +180,8 @@ func (p *plan) fromGroups(contenders []int) map[int]bool {
 func (p *plan) inPool(c *candidate, g int) bool {
 	r := p.in.Rules
 	switch {
-	case r.number == 0 && !r.divided:
-		return c.group == g // the app moves as a whole
+	case r.asOne():
+		return c.group == g
 	case r.failBack == v1.FailBackNever && c.placed:
 		return true
 	}
@@ -180,12 +191,12 @@ func (p *plan) inPool(c *candidate, g int) bool {
 // firstGroup is the group that is asked first: that in which the app is, if it moves as a
 // whole and does not go back by itself.
 func (p *plan) firstGroup(contenders []int) int {
-	if r := p.in.Rules; r.failBack != v1.FailBackNever || r.number > 0 || r.divided {
+	if r := p.in.Rules; r.failBack != v1.FailBackNever || !r.asOne() {
 		return 0
 	}
 	is := math.MaxInt
 	for _, i := range contenders {
-		if c := &p.candidates[i]; c.placed && !c.rank.lastResort && !c.leaving() {
+		if c := &p.candidates[i]; c.placed && !c.rank.due && !c.leaving() {
 			is = min(is, c.group)
 		}
 	}
@@ -210,7 +221,16 @@ func (p *plan) occupied() int {
 func (p *plan) holds(chosen map[int]bool, want int) bool {
 	r := p.in.Rules
 	switch {
-	case r.number > 0 && len(chosen) < want, want > 0 && len(chosen) == 0:
+	case want == 0:
+		return true
+	case r.number > 0 && len(chosen) < want, len(chosen) == 0:
+		return false
+	case r.asOne():
+		for i := range chosen {
+			if !p.candidates[i].rank.due {
+				return true
+			}
+		}
 		return false
 	case !r.divided:
 		return true

@@ -25,6 +25,9 @@ func (p *plan) evict() {
 	if len(due) == 0 {
 		return
 	}
+	for _, i := range due {
+		p.candidates[i].rank.due = true
+	}
 	allowed := p.budget()
 	if rest := p.namesOf(due[min(allowed, len(due)):]); len(rest) > 0 {
 		plan := planHash(p.in, rest)

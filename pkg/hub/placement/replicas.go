@@ -99,7 +99,8 @@ func (p *plan) shareOf(c *candidate, total int32) share {
 			}
 		}
 	case v1.DivideFreeCapacity:
-		s.weight = int64(s.most)
+		room, _ := c.member.room(p.in.Pod)
+		s.weight = room + int64(s.had)
 	case v1.DivideEven:
 	}
 	if s.least > s.most && !c.placed {

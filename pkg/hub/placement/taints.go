@@ -74,8 +74,9 @@ func (r *Rules) strainOf(m *Member, listening time.Time) strain {
 			if tolerated && forever {
 				continue
 			}
-			// Nor does an app come that would leave again.
-			if s.repels == nil || s.repels.Effect != v1.TaintNoExecute {
+			// Nor does an app come that would leave again. That a member does not answer is
+			// said without its taint.
+			if taint.Key != v1.TaintUnreachable && (s.repels == nil || s.repels.Effect != v1.TaintNoExecute) {
 				s.repels = taint
 			}
 			since := taint.Since

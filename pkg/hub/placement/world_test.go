@@ -207,7 +207,9 @@ func carryOut(in *Input, r Result) (changed bool) {
 				changed = true
 				continue
 			}
-			row.State, row.Reason = v1.PlacementRemoving, v.Reason
+			if row.State != v1.PlacementRemoving {
+				row.State, row.Reason = v1.PlacementRemoving, v.Reason
+			}
 		case Reject:
 			continue
 		case Keep:
