@@ -16,11 +16,8 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := cli.Command().ExecuteContext(ctx)
 	stop()
-	if errors.Is(err, cli.ErrDiffers) {
-		os.Exit(1)
-	}
-	if err != nil {
+	if err != nil && !errors.Is(err, cli.ErrDiffers) {
 		fmt.Fprintln(os.Stderr, "Error:", err)
-		os.Exit(1)
 	}
+	os.Exit(cli.ExitCode(err))
 }

@@ -17,7 +17,7 @@ import (
 func Command() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:           "kubectl-myapp",
-		Short:         "Look at MyApps on a hub, and let clusters join it",
+		Short:         "See, explain and plan MyApps on a hub, and care for its members",
 		Annotations:   map[string]string{cobra.CommandDisplayNameAnnotation: "kubectl myapp"},
 		SilenceUsage:  true,
 		SilenceErrors: true,
@@ -30,6 +30,8 @@ func Command() *cobra.Command {
 	cmd.AddCommand(
 		renderCommand(&hub), tokenCommand(&hub), joinCommand(&hub), acceptCommand(&hub), revokeCommand(&hub),
 		leaveCommand(&hub), rightsCommand(&hub),
+		statusCommand(&hub), explainCommand(&hub), planCommand(&hub), ackCommand(&hub),
+		clustersCommand(&hub), drainCommand(&hub), cordonCommand(&hub), uncordonCommand(&hub),
 	)
 	return cmd
 }

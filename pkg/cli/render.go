@@ -8,7 +8,6 @@ import (
 	"slices"
 
 	"github.com/spf13/cobra"
-	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
@@ -16,6 +15,7 @@ import (
 	v1 "github.com/example/myapp-hub/api/v1"
 	"github.com/example/myapp-hub/pkg/agent/health"
 	"github.com/example/myapp-hub/pkg/hub/placement"
+	"github.com/example/myapp-hub/pkg/hub/plan"
 	"github.com/example/myapp-hub/pkg/hub/render"
 	"github.com/example/myapp-hub/pkg/manifest"
 )
@@ -93,20 +93,20 @@ func renderAll(ctx context.Context, out io.Writer, c client.Client, app *v1.MyAp
 	if errs := render.Validate(app, health.CheckRule); len(errs) > 0 {
 		return fmt.Errorf("the MyApp is not valid: %w", errs.ToAggregate())
 	}
-	var members v1.MemberClusterList
-	if err := c.List(ctx, &members); err != nil {
-		return fmt.Errorf("listing the members: %w", err)
-	}
-	chosen, err := choose(app, members.Items, only)
+	state, err := stateOf(ctx, c, app)
 	if err != nil {
 		return err
 	}
-	for i := range chosen {
-		cluster := render.ClusterOf(&chosen[i])
+	chosen, err := choose(&state, only)
+	if err != nil {
+		return err
+	}
+	for _, v := range chosen {
+		cluster := state.Clusters[v.Cluster]
 		manifests, err := render.Manifests(render.Input{
 			Namespace: app.Namespace, Name: app.Name, UID: app.UID, Cluster: cluster,
 			Stamp:    manifest.Stamp{Generation: app.Generation, SpecHash: render.SpecHash(&app.Spec)},
-			Template: render.Template(&app.Spec), Replicas: render.Replicas(&app.Spec, cluster),
+			Template: render.Template(&app.Spec), Replicas: v.Replicas,
 		})
 		if err != nil {
 			return err
@@ -124,30 +124,28 @@ func renderAll(ctx context.Context, out io.Writer, c client.Client, app *v1.MyAp
 	return nil
 }
 
-// choose gives the members to show. One that is asked for need not be one that
-// the placement chooses.
-func choose(app *v1.MyApp, members []v1.MemberCluster, only []string) ([]v1.MemberCluster, error) {
+// choose gives the members to show, with their pods. One that is asked for need not be one
+// that the placement chooses.
+func choose(state *plan.State, only []string) ([]placement.Verdict, error) {
 	for _, name := range only {
-		if !slices.ContainsFunc(members, func(m v1.MemberCluster) bool { return m.Name == name }) {
+		if _, ok := state.Clusters[name]; !ok {
 			return nil, fmt.Errorf("there is no MemberCluster %s: see kubectl get memberclusters", name)
 		}
 	}
-	var chosenBy *v1.ClusterSelector
-	if app.Spec.Placement != nil {
-		chosenBy = app.Spec.Placement.ClusterSelector
-	}
-	selector, err := placement.Compile(chosenBy)
-	if err != nil {
-		return nil, err
-	}
-	chosen := slices.DeleteFunc(slices.Clone(members), func(m v1.MemberCluster) bool {
+	in := state.Input()
+	chosen := slices.DeleteFunc(placement.Schedule(in).Verdicts, func(v placement.Verdict) bool {
 		if len(only) > 0 {
-			return !slices.Contains(only, m.Name)
+			return !slices.Contains(only, v.Cluster)
 		}
-		return !selector.Matches(labels.Set(m.Labels))
+		return v.Outcome != placement.Run
 	})
+	for i := range chosen {
+		if v := &chosen[i]; v.Outcome != placement.Run && !in.Rules.Divided() {
+			v.Replicas = in.Numbers[v.Cluster]
+		}
+	}
 	if len(chosen) == 0 {
-		return nil, fmt.Errorf("the placement chooses none of the %d members; name one with --cluster", len(members))
+		return nil, fmt.Errorf("the placement chooses none of the %d members, see kubectl myapp explain; name one with --cluster", len(state.Members))
 	}
 	return chosen, nil
 }

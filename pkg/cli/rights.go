@@ -26,6 +26,24 @@ import (
 // ErrDiffers ends the plugin with 1, as kubectl diff does, after it has said what differs.
 var ErrDiffers = errors.New("there are differences")
 
+// failed is an error of a command that ends with 1 for a difference.
+type failed struct{ error }
+
+// Unwrap gives what went wrong.
+func (f failed) Unwrap() error { return f.error }
+
+// ExitCode is what the plugin ends with.
+func ExitCode(err error) int {
+	var f failed
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &f):
+		return 2
+	}
+	return 1
+}
+
 const rightsLong = `Show the rights that the hub or the agent needs on a cluster for the apps that are there,
 and no others: a role, to be applied on the cluster.
 

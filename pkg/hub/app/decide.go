@@ -12,6 +12,7 @@ import (
 	v1 "github.com/example/myapp-hub/api/v1"
 	"github.com/example/myapp-hub/pkg/hub/aggregate"
 	"github.com/example/myapp-hub/pkg/hub/placement"
+	"github.com/example/myapp-hub/pkg/hub/plan"
 	"github.com/example/myapp-hub/pkg/hub/render"
 	"github.com/example/myapp-hub/pkg/hub/rollout"
 )
@@ -65,7 +66,7 @@ func decide(s *snapshot, now metav1.Time) (decision, error) {
 		Namespace: s.app.Namespace, Name: s.app.Name, Generation: s.app.Generation,
 		Deleting: s.deleting(), Paused: spec.Paused, Invalid: s.invalid, Exceeded: in.Exceeded, Held: s.hold(placed.Question),
 		Revision: revision.Name, Selector: render.PodSelector(s.app.Name),
-		Replicas: wants(in, placed.Verdicts), SpecReplicas: specReplicas(spec), Divided: in.Rules.Divided(), Autoscaled: spec.Autoscaling != nil,
+		Replicas: wants(in, placed.Verdicts), SpecReplicas: plan.Replicas(spec), Divided: in.Rules.Divided(), Autoscaled: spec.Autoscaling != nil,
 		PlacementReason: placed.Reason, PlacementMessage: placed.Message,
 	}, now)
 	d.changed = !sameStatus(&s.app.Status, &d.status)
@@ -76,15 +77,12 @@ func decide(s *snapshot, now metav1.Time) (decision, error) {
 
 // input is what a placement is made of.
 func (s *snapshot) input(now metav1.Time) placement.Input {
-	spec, known := &s.app.Spec, s.known()
-	return placement.Input{
-		Rules: known.rules, App: string(s.app.UID), Generation: s.app.Generation, Now: now.Time, LeaderSince: s.leaderSince,
-		Namespace: s.namespace,
-		Held:      s.held, Deleting: s.deleting(), Invalid: s.invalid, Paused: spec.Paused,
-		Acknowledged: s.app.Annotations[v1.AnnotationAcknowledgedPlan],
-		Replicas:     specReplicas(spec), Numbers: known.numbers, Pod: known.pod, Needs: known.needs,
-		Members: s.members, Rows: s.app.Status.Placements,
-	}
+	known := s.known()
+	in := plan.Input(s.app, known.Spec, plan.Fleet{
+		Members: s.members, Numbers: known.numbers, Namespace: s.namespace, Now: now.Time, LeaderSince: s.leaderSince, Held: s.held,
+	})
+	in.Invalid = s.invalid
+	return in
 }
 
 // wants are the numbers of pods that the members that run the app are to have.
@@ -145,14 +143,6 @@ func replicas(spec *v1.MyAppSpec, clusters map[string]render.Cluster) map[string
 		numbers[name] = render.Replicas(spec, cluster)
 	}
 	return numbers
-}
-
-// specReplicas is the number of pods on a member without an override.
-func specReplicas(spec *v1.MyAppSpec) int32 {
-	if spec.Replicas == nil {
-		return 1
-	}
-	return *spec.Replicas
 }
 
 // forceRemoved are the members that a person no longer wants to wait for. They

@@ -21,6 +21,7 @@ import (
 	v1 "github.com/example/myapp-hub/api/v1"
 	"github.com/example/myapp-hub/pkg/hub/aggregate"
 	"github.com/example/myapp-hub/pkg/hub/placement"
+	"github.com/example/myapp-hub/pkg/hub/plan"
 	"github.com/example/myapp-hub/pkg/hub/quota"
 	"github.com/example/myapp-hub/pkg/hub/render"
 )
@@ -259,7 +260,7 @@ func TestReplicas(t *testing.T) {
 				t.Errorf("%s, shared (-want +got):\n%s", tt.reason, diff)
 			}
 		}
-		if got := specReplicas(&tt.spec); got != tt.own {
+		if got := plan.Replicas(&tt.spec); got != tt.own {
 			t.Errorf("%s: spec.replicas is %d, want %d", tt.reason, got, tt.own)
 		}
 	}

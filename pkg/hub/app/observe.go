@@ -64,7 +64,7 @@ func (r *Reconciler) observe(ctx context.Context, key types.NamespacedName) (*sn
 	}
 	known := r.specs.of(app, fleet)
 	s := &snapshot{
-		app: app, held: r.held(), invalid: known.problems, leaderSince: r.began.at, spec: known,
+		app: app, held: r.held(), invalid: known.Problems, leaderSince: r.began.at, spec: known,
 		fleet: fleet, reports: r.Reports.Of(app.UID), ordered: map[string]bool{},
 	}
 	if s.namespace, err = r.namespaceLabels(ctx, key.Namespace); err != nil {

@@ -1,17 +1,13 @@
 package app
 
 import (
-	"fmt"
-	"strings"
 	"sync"
 
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/apimachinery/pkg/util/validation/field"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v1 "github.com/example/myapp-hub/api/v1"
-	"github.com/example/myapp-hub/pkg/agent/health"
-	"github.com/example/myapp-hub/pkg/hub/placement"
+	"github.com/example/myapp-hub/pkg/hub/plan"
 	"github.com/example/myapp-hub/pkg/hub/render"
 )
 
@@ -30,14 +26,9 @@ type specs struct {
 type checked struct {
 	uid        types.UID
 	generation int64
-	problems   string
+	plan.Spec
 	// plain is the revision without a collision; it has no name if there is none.
 	plain render.Revision
-	// rules are the placement, pod is what a pod requests, and needs are the kinds of the
-	// objects.
-	rules *placement.Rules
-	pod   placement.Pod
-	needs []string
 	// numbers are the pods wanted on each member of the fleet.
 	numbers map[string]int32
 	fleet   *fleet
@@ -66,15 +57,9 @@ func (s *specs) of(app *v1.MyApp, fleet *fleet) checked {
 	return is
 }
 
-// check looks at a copy of the spec: the app is the cache's own.
 func check(app *v1.MyApp) checked {
-	own := &v1.MyApp{TypeMeta: app.TypeMeta, ObjectMeta: *app.ObjectMeta.DeepCopy(), Spec: *app.Spec.DeepCopy()}
-	is := checked{uid: app.UID, generation: app.Generation, problems: describe(render.Validate(own, health.CheckRule)), rules: placement.RulesOf(&own.Spec)}
-	if is.problems == "" {
-		// A trial has just rendered it.
-		if outline, err := render.OutlineOf(own); err == nil {
-			is.needs, is.pod = outline.Kinds, placement.Pod{CPUMillis: outline.CPUMillis, MemoryMiB: outline.MemoryMiB}
-		}
+	is := checked{uid: app.UID, generation: app.Generation, Spec: plan.SpecOf(app)}
+	if is.Problems == "" {
 		is.plain, _ = render.RevisionOf(app.Name, app.UID, &app.Spec, 0) // decide asks again, and says why
 	}
 	return is
@@ -82,7 +67,7 @@ func check(app *v1.MyApp) checked {
 
 // known is what follows from the spec. Where nothing was remembered it finds out.
 func (s *snapshot) known() checked {
-	if s.spec.rules != nil {
+	if s.spec.Rules != nil {
 		return s.spec
 	}
 	is := check(s.app)
@@ -95,25 +80,4 @@ func (s *specs) forget(key types.NamespacedName) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.known, key)
-}
-
-// describe lists the first problems, each cut, and says what follows.
-func describe(problems field.ErrorList) string {
-	const most, longest = 3, 250
-	if len(problems) == 0 {
-		return ""
-	}
-	var parts []string
-	for _, p := range problems[:min(most, len(problems))] {
-		text := []rune(p.Error())
-		if len(text) > longest {
-			text = append(text[:longest-1], '…')
-		}
-		parts = append(parts, string(text))
-	}
-	more := ""
-	if n := len(problems) - most; n > 0 {
-		more = fmt.Sprintf("; and %d more", n)
-	}
-	return "the spec is not valid, and every member keeps what it has until it is corrected: " + strings.Join(parts, "; ") + more
 }

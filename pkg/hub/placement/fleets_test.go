@@ -29,10 +29,8 @@ func rowOf(in Input, name string) *v1.PlacementRow {
 	return &in.Rows[i]
 }
 
-// has is true if the app is on a member and is not being removed.
-func has(r *v1.PlacementRow) bool {
-	return r != nil && r.State != v1.PlacementStray && r.State != v1.PlacementRemoving
-}
+// hasApp is true if the app is on a member and is not being removed.
+func hasApp(r *v1.PlacementRow) bool { return r != nil && has(r) }
 
 // TestFleetVerdicts: exactly one verdict for each member, with a reason, whatever the
 // order of members and rows.
@@ -77,7 +75,7 @@ func TestFleetConstraints(t *testing.T) {
 		for _, v := range r.Verdicts {
 			row, m := rowOf(in, v.Cluster), memberOf(in, v.Cluster)
 			switch {
-			case v.Outcome == Keep && has(row) && v.Reason != v1.ReasonAwaitingAck:
+			case v.Outcome == Keep && hasApp(row) && v.Reason != v1.ReasonAwaitingAck:
 				keeping++
 			case v.Outcome == Run:
 				running++
@@ -107,7 +105,7 @@ func mayRun(t *rapid.T, in Input, m *Member, row *v1.PlacementRow) {
 	case len(in.Rules.groups) > 0 && in.Rules.groupOf(m) < 0:
 		t.Fatalf("%s is in no group", m.Name)
 	}
-	if has(row) {
+	if hasApp(row) {
 		return
 	}
 	for _, taint := range m.Taints {
@@ -149,7 +147,7 @@ func spreadHolds(t *rapid.T, in Input, r Result) {
 			switch {
 			case v.Outcome == Run || v.Reason == v1.ReasonNoReplicas:
 				chosen[domain]++
-			case v.Reason == v1.ReasonNotNeeded || v.Reason == v1.ReasonEvicted && !has(rowOf(in, v.Cluster)):
+			case v.Reason == v1.ReasonNotNeeded || v.Reason == v1.ReasonEvicted && !hasApp(rowOf(in, v.Cluster)):
 				left[domain] = true
 			case v.Reason == v1.ReasonEvicted && !slices.ContainsFunc(m.Taints, func(taint Taint) bool { return taint.Key != v1.TaintUnreachable }):
 				left[domain] = true // who does not answer is left only for another
@@ -186,15 +184,15 @@ func TestFleetReplicas(t *testing.T) {
 		for _, v := range r.Verdicts {
 			row := rowOf(in, v.Cluster)
 			switch {
-			case v.Outcome == Keep && has(row):
+			case v.Outcome == Keep && hasApp(row):
 				kept += int64(row.Replicas)
 			case v.Outcome == Run:
 				running++
 				sum += int64(v.Replicas)
-				if v.Replicas > 0 && v.Replicas < in.Rules.min && !has(row) || in.Rules.max > 0 && v.Replicas > in.Rules.max {
+				if v.Replicas > 0 && v.Replicas < in.Rules.min && !hasApp(row) || in.Rules.max > 0 && v.Replicas > in.Rules.max {
 					t.Fatalf("%+v: bounds are %d and %d", v, in.Rules.min, in.Rules.max)
 				}
-				if v.Replicas == 0 && !has(row) && in.Replicas > 0 && int64(in.Replicas) > kept {
+				if v.Replicas == 0 && !hasApp(row) && in.Replicas > 0 && int64(in.Replicas) > kept {
 					if want := max(0, int64(in.Replicas)-keptIn(in, r)); want > 0 {
 						t.Fatalf("%+v is new and runs nothing of %d", v, want)
 					}
@@ -209,7 +207,7 @@ func TestFleetReplicas(t *testing.T) {
 
 func keptIn(in Input, r Result) (kept int64) {
 	for _, v := range r.Verdicts {
-		if row := rowOf(in, v.Cluster); v.Outcome == Keep && has(row) {
+		if row := rowOf(in, v.Cluster); v.Outcome == Keep && hasApp(row) {
 			kept += int64(row.Replicas)
 		}
 	}

@@ -65,7 +65,7 @@ func (p *plan) limit() {
 // spec.
 func planHash(in *Input, clusters []string) string {
 	h := sha256.New()
-	h.Write([]byte(in.App + "\n" + strconv.FormatInt(in.Generation, 10)))
+	h.Write([]byte(in.UID + "\n" + strconv.FormatInt(in.Generation, 10)))
 	clusters = slices.Sorted(slices.Values(clusters))
 	h.Write([]byte("\n" + strings.Join(clusters, "\n")))
 	return hex.EncodeToString(h.Sum(nil))[:12]

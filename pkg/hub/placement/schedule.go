@@ -15,9 +15,9 @@ import (
 type Input struct {
 	// Rules are the placement of the spec. They are needed.
 	Rules *Rules
-	// App is the UID of the MyApp and Generation that of its spec: ties between members
-	// break by the one, and plans are told apart by both.
-	App        string
+	// App names the MyApp: ties between members break by it. UID and Generation are its, too:
+	// plans are told apart by them.
+	App, UID   string
 	Generation int64
 	// Now is the time that tolerations and grace periods are measured by.
 	Now time.Time

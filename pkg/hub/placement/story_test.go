@@ -26,7 +26,7 @@ type story struct {
 func tell(t *testing.T, p *v1.Placement, members ...string) *story {
 	t.Helper()
 	s := &story{t: t, spec: v1.MyAppSpec{Placement: p}}
-	s.in = Input{App: "uid", Generation: 1, Now: noon, LeaderSince: noon.Add(-time.Hour), Replicas: 12, Numbers: map[string]int32{}}
+	s.in = Input{App: "shop/web", UID: "uid", Generation: 1, Now: noon, LeaderSince: noon.Add(-time.Hour), Replicas: 12, Numbers: map[string]int32{}}
 	for _, name := range members {
 		region, _, _ := strings.Cut(name, "-")
 		s.in.Members = append(s.in.Members, Member{Name: name, Labels: map[string]string{"region": region}, Accepted: true, Ready: true})
@@ -66,7 +66,7 @@ func (s *story) once(ready bool) {
 	}
 	before := slices.Clone(s.in.Rows)
 	s.last = Schedule(s.in)
-	carryOut(&s.in, s.last)
+	s.in.carryOut(s.last.Verdicts)
 	for i := range s.in.Rows {
 		row := &s.in.Rows[i]
 		was := rowOf(Input{Rows: before}, row.Cluster)

@@ -4,7 +4,6 @@ import (
 	"flag"
 	"fmt"
 	"math/rand/v2"
-	"slices"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -36,7 +35,7 @@ func world(t *rapid.T) Input {
 	}
 	d := dice{rand.New(rand.NewPCG(seed, 1))}
 	in := Input{
-		App: fmt.Sprintf("uid-%d", seed%7), Generation: 1, Now: noon, LeaderSince: noon.Add(-time.Hour),
+		App: fmt.Sprintf("shop/%d", seed%7), UID: "uid", Generation: 1, Now: noon, LeaderSince: noon.Add(-time.Hour),
 		Pod:      Pod{CPUMillis: pick(d, int64(0), 100, 1000), MemoryMiB: pick(d, int64(0), 256)},
 		Replicas: int32(pick(d, 0, 1, 3, 10, 100, 1000)), Numbers: map[string]int32{},
 		Needs: pick(d, nil, []string{"apps/v1/Deployment"}, []string{"apps/v1/Deployment", "x/v1/Queue"}),
@@ -173,83 +172,12 @@ func (d dice) failover() *v1.Failover {
 	}
 }
 
-// carryOut makes the rows what the verdicts say, as if every member that answers did it at
-// once; it is false if nothing changed.
-func carryOut(in *Input, r Result) (changed bool) {
-	in.Members = slices.Clone(in.Members)
-	var next []v1.PlacementRow
-	for _, v := range r.Verdicts {
-		i := slices.IndexFunc(in.Rows, func(row v1.PlacementRow) bool { return row.Cluster == v.Cluster })
-		m := slices.IndexFunc(in.Members, func(m Member) bool { return m.Name == v.Cluster })
-		answers := m >= 0 && in.Members[m].Ready
-		var row v1.PlacementRow
-		if i >= 0 {
-			row = in.Rows[i]
-		}
-		was := row
-		if m >= 0 && in.Members[m].Free != nil {
-			in.Members[m].Free = takeOf(in.Members[m].Free, in.Pod, podsAfter(v, was)-podsOf(was))
-		}
-		switch v.Outcome {
-		case Run:
-			row.Cluster, row.Replicas = v.Cluster, v.Replicas
-			row.State = v1.PlacementUnknown
-			if answers {
-				row.State, row.ReadyReplicas = v1.PlacementReady, v.Replicas
-			}
-		case Leave:
-			if row.State != v1.PlacementLeaving {
-				row.LastTransitionTime = metav1.NewTime(in.Now)
-			}
-			row.State = v1.PlacementLeaving
-		case Remove:
-			if answers {
-				changed = true
-				continue
-			}
-			if row.State != v1.PlacementRemoving {
-				row.State, row.Reason = v1.PlacementRemoving, v.Reason
-			}
-		case Reject:
-			continue
-		case Keep:
-		}
-		changed = changed || i < 0 || row != was
-		next = append(next, row)
-	}
-	in.Rows = next
-	return changed
-}
-
-func podsOf(r v1.PlacementRow) int64 {
-	if r.State == v1.PlacementStray || r.State == v1.PlacementRemoving {
-		return 0
-	}
-	return int64(r.Replicas)
-}
-
-func podsAfter(v Verdict, was v1.PlacementRow) int64 {
-	switch v.Outcome {
-	case Run:
-		return int64(v.Replicas)
-	case Remove:
-		return 0
-	default:
-		return podsOf(was)
-	}
-}
-
-// takeOf is what is free when some more pods run.
-func takeOf(free *v1.Amounts, pod Pod, pods int64) *v1.Amounts {
-	return &v1.Amounts{CPUMillis: free.CPUMillis - pod.CPUMillis*pods, MemoryMiB: free.MemoryMiB - pod.MemoryMiB*pods, Pods: free.Pods - pods}
-}
-
 // settle carries out what is decided, and acknowledges what is asked, until nothing
 // changes; time goes on.
 func settle(t *rapid.T, in Input) (Input, Result) {
 	for range 60 + 4*len(in.Members) {
 		r := Schedule(in)
-		changed := carryOut(&in, r)
+		_, changed := in.carryOut(r.Verdicts)
 		if r.Question.Plan != "" && r.Question.Plan != in.Acknowledged {
 			in.Acknowledged, changed = r.Question.Plan, true
 		}

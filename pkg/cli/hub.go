@@ -1,0 +1,52 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	v1 "github.com/example/myapp-hub/api/v1"
+	"github.com/example/myapp-hub/pkg/hub/plan"
+)
+
+// stateOf is what the hub decides about an app from, as far as the user may read it.
+func stateOf(ctx context.Context, c client.Client, app *v1.MyApp) (plan.State, error) {
+	var members v1.MemberClusterList
+	if err := c.List(ctx, &members); err != nil {
+		return plan.State{}, fmt.Errorf("listing the members: %w", err)
+	}
+	s := plan.State{App: app}
+	s.FleetOf(members.Items)
+	s.Now = time.Now()
+	if held := meta.FindStatusCondition(app.Status.Conditions, v1.ConditionHeld); held != nil &&
+		held.Status == "True" && (held.Reason == v1.ReasonHubRestored || held.Reason == v1.ReasonHubReplaced) {
+		s.Held = held.Message
+	}
+	var err error
+	s.Namespace, err = namespaceLabels(ctx, c, app.Namespace)
+	return s, err
+}
+
+// namespaceLabels are nil if the user may not read them: then members that ask for some
+// are shown as not known.
+func namespaceLabels(ctx context.Context, c client.Client, name string) (labels.Set, error) {
+	namespace := &corev1.Namespace{}
+	err := c.Get(ctx, types.NamespacedName{Name: name}, namespace)
+	if apierrors.IsNotFound(err) || apierrors.IsForbidden(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading namespace %s: %w", name, err)
+	}
+	if namespace.Labels == nil {
+		return labels.Set{}, nil
+	}
+	return namespace.Labels, nil
+}
