@@ -7,9 +7,9 @@
 // nothing about that content.
 //
 // Rules are written by users and evaluated in the hub too, so an expression has
-// a budget (cel.go) and a language without the functions whose result can be
-// made arbitrarily large. A rule that fails is an unhealthy object, never an
-// error of the pass.
+// a budget and a language without the functions whose result can be made
+// arbitrarily large (pkg/expression). A rule that fails is an unhealthy object,
+// never an error of the pass.
 //
 // What it says goes to a status, so it must read the same as long as nothing has
 // changed (text.go), and it must not quote what a pod printed or what a Secret
