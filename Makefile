@@ -106,7 +106,7 @@ test-property: control-plane ## Put 10,000 random apps on a real API server; SEE
 	go test -count=1 -v -timeout 40m $(ARGS) ./test/property/...
 
 # Fuzz targets: NAME PACKAGE.
-FUZZ := FuzzParseKubeconfig:./pkg/hub/members FuzzWork:./pkg/manifest FuzzRules:./pkg/agent/health FuzzPatches:./pkg/hub/render
+FUZZ := FuzzParseKubeconfig:./pkg/hub/members FuzzWork:./pkg/manifest FuzzRules:./pkg/agent/health FuzzPatches:./pkg/hub/render FuzzExpression:./pkg/hub/placement
 # How long each is fuzzed.
 FUZZTIME ?= 10m
 
