@@ -42,13 +42,10 @@ func (p *plan) choose() {
 		}
 		return
 	}
-	for _, i := range contenders {
-		p.candidates[i].rank = p.rankOf(&p.candidates[i])
-	}
-	slices.SortFunc(contenders, p.compare)
+	p.order(contenders)
 	chosen := p.fromGroups(contenders)
 	for _, i := range contenders {
-		if chosen[i] || p.waits(&p.candidates[i]) {
+		if chosen.in[i] || p.waits(&p.candidates[i]) {
 			p.run(i)
 		} else {
 			p.pass(i)
@@ -123,23 +120,47 @@ func (m *Member) freeTenths() int32 {
 	return int32(min(tenths(m.Free.CPUMillis, m.Allocatable.CPUMillis), tenths(m.Free.MemoryMiB, m.Allocatable.MemoryMiB)))
 }
 
-// compare orders contenders, the best first.
-func (p *plan) compare(a, b int) int {
-	x, y := &p.candidates[a], &p.candidates[b]
-	if d := first(!x.rank.lastResort, !y.rank.lastResort); d != 0 {
-		return d
+// place is where a contender comes in their order: by key, and then by hash.
+type place struct {
+	key, hash uint64
+	i         int
+}
+
+// order puts contenders in order, the best first.
+func (p *plan) order(contenders []int) {
+	places := make([]place, len(contenders))
+	for n, i := range contenders {
+		c := &p.candidates[i]
+		c.rank = p.rankOf(c)
+		places[n] = place{c.key(p.in.Rules.failBack), c.rank.hash, i}
 	}
-	group, incumbent := cmp.Compare(x.group, y.group), first(x.placed, y.placed)
-	if p.in.Rules.failBack == v1.FailBackNever {
-		group, incumbent = incumbent, group
+	slices.SortFunc(places, func(a, b place) int {
+		return cmp.Or(cmp.Compare(a.key, b.key), cmp.Compare(a.hash, b.hash), cmp.Compare(a.i, b.i))
+	})
+	for n := range places {
+		contenders[n] = places[n].i
 	}
-	if d := cmp.Or(group, incumbent); d != 0 {
-		return d
+	p.best = contenders
+}
+
+// key has what orders contenders in its bits, what matters most in the highest.
+func (c *candidate) key(failBack v1.FailBackPolicy) uint64 {
+	bit := func(is bool) uint64 {
+		if is {
+			return 1
+		}
+		return 0
 	}
-	return cmp.Or(
-		first(!x.leaving(), !y.leaving()), first(x.member.Ready, y.member.Ready),
-		cmp.Compare(y.rank.score, x.rank.score), cmp.Compare(x.rank.hash, y.rank.hash), cmp.Compare(a, b),
-	)
+	group, newcomer := uint64(c.group), bit(!c.placed) //nolint:gosec // there are eight groups
+	key := bit(c.rank.lastResort)
+	if failBack == v1.FailBackNever {
+		key = key<<8 | newcomer<<4 | group
+	} else {
+		key = key<<8 | group<<1 | newcomer
+	}
+	key = key<<1 | bit(c.leaving())
+	key = key<<1 | bit(!c.member.Ready)
+	return key<<32 | uint64(uint32(-c.rank.score))^1<<31 //nolint:gosec // the higher score first, whatever its sign
 }
 
 // first orders what is true before what is not.
@@ -153,14 +174,28 @@ func first(x, y bool) int {
 	return 1
 }
 
+// choice are the candidates that were chosen.
+type choice struct {
+	list []int
+	in   []bool // of each candidate
+}
+
+func (p *plan) choiceOf(list []int) choice {
+	c := choice{list: list, in: make([]bool, len(p.candidates))}
+	for _, i := range list {
+		c.in[i] = true
+	}
+	return c
+}
+
 // fromGroups chooses from the groups in their order, until they can hold the app.
-func (p *plan) fromGroups(contenders []int) map[int]bool {
+func (p *plan) fromGroups(contenders []int) choice {
 	r := p.in.Rules
 	want := math.MaxInt
 	if r.number > 0 {
 		want = max(0, r.number-p.occupied())
 	}
-	chosen := map[int]bool{}
+	chosen := choice{in: make([]bool, len(p.candidates))}
 	for g := p.firstGroup(contenders); g < max(1, len(r.groups)); g++ {
 		pool := make([]int, 0, len(contenders))
 		for _, i := range contenders {
@@ -218,15 +253,15 @@ func (p *plan) occupied() int {
 }
 
 // holds is true if those that are chosen can hold the app.
-func (p *plan) holds(chosen map[int]bool, want int) bool {
+func (p *plan) holds(chosen choice, want int) bool {
 	r := p.in.Rules
 	switch {
 	case want == 0:
 		return true
-	case r.number > 0 && len(chosen) < want, len(chosen) == 0:
+	case r.number > 0 && len(chosen.list) < want, len(chosen.list) == 0:
 		return false
 	case r.asOne():
-		for i := range chosen {
+		for _, i := range chosen.list {
 			if !p.candidates[i].rank.due {
 				return true
 			}
@@ -236,7 +271,7 @@ func (p *plan) holds(chosen map[int]bool, want int) bool {
 		return true
 	}
 	room := int64(0)
-	for i := range chosen {
+	for _, i := range chosen.list {
 		room += int64(p.most(&p.candidates[i]))
 	}
 	return room >= int64(p.toDivide())

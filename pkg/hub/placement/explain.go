@@ -109,9 +109,8 @@ func (t *trial) member() *Member {
 
 // rules are the trial's own copy of the rules.
 func (t *trial) rules() *Rules {
-	r := *t.in.Rules
-	t.in.Rules = &r
-	return &r
+	t.in.Rules = t.in.Rules.copy()
+	return t.in.Rules
 }
 
 // change makes the change that takes a reason away, and says it.

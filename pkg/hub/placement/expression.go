@@ -9,31 +9,17 @@ import (
 	celast "github.com/google/cel-go/common/ast"
 	"github.com/google/cel-go/common/types"
 
-	v1 "github.com/example/myapp-hub/api/v1"
 	"github.com/example/myapp-hub/pkg/expression"
 )
 
 const (
-	// expressionBudget is that of one evaluation in CEL's runtime cost units: a hundredth
-	// of what a health rule has, for one app asks for every member. It is spent in some
-	// milliseconds; going through all labels of a member costs some hundreds.
-	expressionBudget = 10_000
+	// expressionBudget is that of one evaluation in CEL's runtime cost units: a fraction of
+	// what a health rule has, for one app asks for every member. It is spent in a
+	// millisecond or two; going through all labels of a member costs some hundreds.
+	expressionBudget = 2_000
 	// quotedRunes bounds what a message says of an expression, and in CEL's words.
 	quotedRunes = 256
 )
-
-// Facts are what an expression sees of a member, as `cluster`. They are read and never
-// changed.
-type Facts struct {
-	Name string
-	// Annotations are those that placement may see.
-	Labels, Properties, Annotations map[string]string
-	// KubernetesVersion is that of the member's API server, such as v1.36.3; empty if it
-	// is not known.
-	KubernetesVersion string
-	// Allocatable and Free are nil if they are not known.
-	Allocatable, Free *v1.Amounts
-}
 
 // Expression is a compiled spec.placement.expression. It is safe for concurrent use.
 type Expression struct {
@@ -68,7 +54,7 @@ func CompileExpression(text string) (*Expression, error) {
 
 // Matches is true if the expression admits the member. With an error it cannot be told,
 // and the error says what to write instead.
-func (e *Expression) Matches(m *Facts) (bool, error) {
+func (e *Expression) Matches(m *Member) (bool, error) {
 	out, _, err := e.program.Eval(variables{m})
 	if err != nil {
 		return false, e.failed(m, err)
@@ -108,7 +94,7 @@ func refused(err error) error {
 }
 
 // failed says what to write instead of an expression that has no value for a member.
-func (e *Expression) failed(m *Facts, err error) error {
+func (e *Expression) failed(m *Member, err error) error {
 	says := err.Error()
 	if key, ok := strings.CutPrefix(says, "no such key: "); ok {
 		field := "labels"

@@ -10,8 +10,8 @@ import (
 	v1 "github.com/example/myapp-hub/api/v1"
 )
 
-func facts() *Facts {
-	return &Facts{
+func facts() *Member {
+	return &Member{
 		Name:              "eu-1",
 		Labels:            map[string]string{"region": "eu-west", "env": "prod", "zones": "4", "example.com/tier": "gold"},
 		Properties:        map[string]string{"flavor": "kind"},
@@ -75,10 +75,10 @@ func TestCompileExpression(t *testing.T) {
 }
 
 func TestExpressionMatches(t *testing.T) {
-	unknown := &Facts{Name: "new"}
+	unknown := &Member{Name: "new"}
 	for _, tt := range []struct {
 		text, reason string
-		of           *Facts
+		of           *Member
 		want         bool
 	}{
 		{`cluster.labels["region"].startsWith("eu")`, "a label", facts(), true},
@@ -123,7 +123,7 @@ func TestExpressionFails(t *testing.T) {
 	}
 	for _, tt := range []struct {
 		text, reason string
-		of           *Facts
+		of           *Member
 		want         string
 	}{
 		{`cluster.labels["nope"] == "x"`, "it says how to ask", facts(), `cluster.labels of eu-1 has no "nope"; write "nope" in cluster.labels && ...`},

@@ -5,8 +5,6 @@ import (
 	"strings"
 	"time"
 
-	"k8s.io/apimachinery/pkg/labels"
-
 	v1 "github.com/example/myapp-hub/api/v1"
 )
 
@@ -14,6 +12,9 @@ import (
 type candidate struct {
 	name   string
 	member *Member          // nil if there is only a row
+	// matching is what the rules say of all members, index the place of this one.
+	matching *matching
+	index    int
 	row    *v1.PlacementRow // nil if the app is not there
 	// placed is true if the app is there and nobody has decided that it leaves; a stray
 	// is no decision.
@@ -90,63 +91,26 @@ func (c *candidate) byOwner(in *Input) bool {
 		c.decide(Remove, v1.ReasonNamespaceNotAllowed, "spec.allowedNamespaces of MemberCluster "+c.name+" does not choose the app's namespace")
 		c.limited = true
 	default:
-		return c.byMatch(in.Rules)
+		return c.byMatch(in)
 	}
 	return true
 }
 
 // byMatch is what the placement asks of the member itself.
-func (c *candidate) byMatch(r *Rules) bool {
-	reason, message, known := r.mismatch(c.member)
-	if known && reason == "" {
-		if c.group = r.groupOf(c.member); c.group < 0 {
-			reason, message = v1.ReasonNoGroup, c.name+" is in none of spec.placement.groups"
-		} else if key := r.topologyMissing(c.member); key != "" {
-			reason, message = v1.ReasonTopologyMissing, c.name+" has no label "+key+", by which spec.placement.spread keeps members apart"
-		}
-	}
+func (c *candidate) byMatch(in *Input) bool {
+	reason, message := in.Rules.mismatch(c.matching, c.index)
 	switch {
 	case reason == "":
+		c.group = int(c.matching.says[c.index].group)
 		return false
 	case c.stray:
 		c.decide(Keep, v1.ReasonStray, "objects of this app are on "+c.name+" that no decision explains; they are left alone")
-	case !known:
+	case reason == v1.ReasonExpressionFailed:
 		c.decide(Keep, reason, message)
 	default:
 		c.leave(reason, message)
 	}
 	return true
-}
-
-// mismatch is why the placement does not admit a member; empty if it does. It is not
-// known if the expression fails.
-func (r *Rules) mismatch(m *Member) (reason, message string, known bool) {
-	switch {
-	case !listed(r.names, m.Name):
-		return v1.ReasonNameMismatch, m.Name + " is not among spec.placement.clusterNames", true
-	case !r.selector.Matches(labels.Set(m.Labels)):
-		return v1.ReasonNotChosen, "the labels of " + m.Name + " do not match spec.placement.clusterSelector", true
-	case r.expression == nil:
-		return "", "", true
-	}
-	matches, err := r.expression.Matches(m)
-	switch {
-	case err != nil:
-		return v1.ReasonExpressionFailed, "spec.placement.expression cannot be told for " + m.Name + ": " + err.Error(), false
-	case !matches:
-		return v1.ReasonExpressionFalse, "spec.placement.expression is false for " + m.Name, true
-	}
-	return "", "", true
-}
-
-// topologyMissing is the first label that a spread asks for and the member does not have.
-func (r *Rules) topologyMissing(m *Member) string {
-	for i := range r.spread {
-		if s := &r.spread[i]; s.WhenUnsatisfiable != v1.ScheduleAnyway && m.Labels[s.TopologyKey] == "" {
-			return s.TopologyKey
-		}
-	}
-	return ""
 }
 
 // byState is what the member's state allows. A member that has the app keeps it but for

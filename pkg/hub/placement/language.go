@@ -36,7 +36,7 @@ func newLanguage() (*cel.Env, error) {
 
 // variables are what an evaluation sees. cel-go's map of variables would be made for
 // each member.
-type variables struct{ cluster *Facts }
+type variables struct{ cluster *Member }
 
 // ResolveName implements cel.Activation.
 func (v variables) ResolveName(name string) (any, bool) {
@@ -52,7 +52,7 @@ func (variables) Parent() cel.Activation { return nil }
 // typeName is the type of cluster, as messages say it.
 const typeName = "cluster"
 
-// clusterType tells CEL the fields of Facts, so that a misspelt one is found when
+// clusterType tells CEL the fields of Member, so that a misspelt one is found when
 // compiling, and reads them without converting the rest.
 type clusterType struct {
 	*types.Registry
@@ -79,7 +79,7 @@ func (c *clusterType) FindStructFieldType(name, field string) (*types.FieldType,
 // NativeToValue implements types.Adapter. A cluster is not a value of its own: it is
 // nothing to compare or to put into a list.
 func (c *clusterType) NativeToValue(value any) ref.Val {
-	if _, ok := value.(*Facts); ok {
+	if _, ok := value.(*Member); ok {
 		return types.WrapErr(errors.New("cluster is used without a field; write one such as cluster.name"))
 	}
 	return c.Registry.NativeToValue(value)
@@ -87,11 +87,11 @@ func (c *clusterType) NativeToValue(value any) ref.Val {
 
 func clusterFields() map[string]*types.FieldType {
 	fields := map[string]*types.FieldType{
-		"name":              field(types.StringType, func(f *Facts) (string, bool) { return f.Name, f.Name != "" }),
-		"kubernetesVersion": field(types.StringType, func(f *Facts) (string, bool) { return f.KubernetesVersion, f.KubernetesVersion != "" }),
+		"name":              field(types.StringType, func(f *Member) (string, bool) { return f.Name, f.Name != "" }),
+		"kubernetesVersion": field(types.StringType, func(f *Member) (string, bool) { return f.KubernetesVersion, f.KubernetesVersion != "" }),
 	}
 	for _, name := range []string{"labels", "properties", "annotations", "allocatable", "free"} {
-		fields[name] = field(types.NewMapType(types.StringType, types.StringType), func(f *Facts) (map[string]string, bool) {
+		fields[name] = field(types.NewMapType(types.StringType, types.StringType), func(f *Member) (map[string]string, bool) {
 			t := f.table(name)
 			return t, len(t) > 0
 		})
@@ -100,11 +100,11 @@ func clusterFields() map[string]*types.FieldType {
 }
 
 // field makes a field of a function that gives its value, and whether it is not empty.
-func field[T any](of *types.Type, get func(*Facts) (T, bool)) *types.FieldType {
+func field[T any](of *types.Type, get func(*Member) (T, bool)) *types.FieldType {
 	return &types.FieldType{
 		Type: of,
 		IsSet: func(cluster any) bool {
-			f, ok := cluster.(*Facts)
+			f, ok := cluster.(*Member)
 			if !ok {
 				return false
 			}
@@ -112,7 +112,7 @@ func field[T any](of *types.Type, get func(*Facts) (T, bool)) *types.FieldType {
 			return ok
 		},
 		GetFrom: func(cluster any) (any, error) {
-			f, ok := cluster.(*Facts)
+			f, ok := cluster.(*Member)
 			if !ok {
 				return nil, fmt.Errorf("%T is no cluster", cluster)
 			}
@@ -123,7 +123,7 @@ func field[T any](of *types.Type, get func(*Facts) (T, bool)) *types.FieldType {
 }
 
 // table is the map that is a field of a cluster, nil if it has no such field.
-func (f *Facts) table(field string) map[string]string {
+func (f *Member) table(field string) map[string]string {
 	switch field {
 	case "labels":
 		return f.Labels

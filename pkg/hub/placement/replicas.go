@@ -5,7 +5,6 @@ import (
 	"container/heap"
 	"fmt"
 	"math"
-	"slices"
 
 	"k8s.io/apimachinery/pkg/labels"
 
@@ -49,15 +48,14 @@ func (p *plan) divide() {
 // runs are the candidates that were chosen: those that run pods of the app first, then the
 // best.
 func (p *plan) runs() []int {
-	var runs []int
-	for i := range p.candidates {
-		if p.candidates[i].verdict.Outcome == Run {
-			runs = append(runs, i)
+	runs := make([]int, 0, len(p.best))
+	for _, withPods := range []bool{true, false} {
+		for _, i := range p.best {
+			if c := &p.candidates[i]; c.verdict.Outcome == Run && c.hasPods() == withPods {
+				runs = append(runs, i)
+			}
 		}
 	}
-	slices.SortFunc(runs, func(a, b int) int {
-		return cmp.Or(first(p.candidates[a].hasPods(), p.candidates[b].hasPods()), p.compare(a, b))
-	})
 	return runs
 }
 

@@ -3,6 +3,7 @@ package placement
 import (
 	"fmt"
 	"slices"
+	"sync/atomic"
 
 	"k8s.io/apimachinery/pkg/labels"
 
@@ -31,6 +32,9 @@ type Rules struct {
 	min, max int32 // max is 0 for no limit
 
 	failover failover
+
+	// last is what was said of the fleet that was last asked about.
+	last atomic.Pointer[matching]
 }
 
 // weighted is a weight for the members that a selector chooses.
@@ -149,15 +153,13 @@ func listed(names []string, name string) bool {
 	return ok
 }
 
-// groupOf is the number of a member's group, -1 if it is in none. Without groups all
-// members are in one.
-func (r *Rules) groupOf(m *Member) int {
-	if len(r.groups) == 0 {
-		return 0
+// copy is one that can be changed, without what is remembered.
+func (r *Rules) copy() *Rules {
+	return &Rules{
+		err: r.err, names: r.names, selector: r.selector, expression: r.expression, tolerations: r.tolerations,
+		number: r.number, spread: r.spread, preferences: r.preferences, groups: r.groups, failBack: r.failBack,
+		divided: r.divided, division: r.division, weights: r.weights, min: r.min, max: r.max, failover: r.failover,
 	}
-	return slices.IndexFunc(r.groups, func(g group) bool {
-		return listed(g.names, m.Name) && g.selector.Matches(labels.Set(m.Labels))
-	})
 }
 
 // takesOver is true if other members run what one that is lost would have: where each

@@ -105,6 +105,8 @@ func planOf(in *Input) *plan {
 type plan struct {
 	in         *Input
 	candidates []candidate // ordered by name
+	// best are those that may run the app, in order; nil if that does not matter.
+	best []int
 	// next are those that would be chosen next, the best first.
 	next []string
 	// unplaced is how many replicas no member can run.
@@ -155,6 +157,7 @@ func candidatesOf(in *Input) []candidate {
 	members := ordered(in.Members, func(a, b *Member) int { return strings.Compare(a.Name, b.Name) })
 	rows := ordered(in.Rows, func(a, b *v1.PlacementRow) int { return strings.Compare(a.Cluster, b.Cluster) })
 	list := make([]candidate, 0, max(len(members), len(rows)))
+	all, matching := len(members), in.Rules.match(members)
 	for len(members) > 0 || len(rows) > 0 {
 		var c candidate
 		if len(rows) == 0 || len(members) > 0 && members[0].Name <= rows[0].Cluster {
@@ -163,7 +166,7 @@ func candidatesOf(in *Input) []candidate {
 			c.name = rows[0].Cluster
 		}
 		for ; len(members) > 0 && members[0].Name == c.name; members = members[1:] {
-			c.member = &members[0]
+			c.member, c.matching, c.index = &members[0], matching, all-len(members)
 		}
 		for ; len(rows) > 0 && rows[0].Cluster == c.name; rows = rows[1:] {
 			c.row = &rows[0]

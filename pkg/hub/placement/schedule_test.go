@@ -198,7 +198,7 @@ func TestSelector(t *testing.T) {
 		if r.Err() != nil {
 			t.Fatalf("%s: %v", tt.reason, r.Err())
 		}
-		reason, _, _ := r.mismatch(&Member{Labels: tt.labels})
+		reason, _ := r.mismatch(r.match([]Member{{Labels: tt.labels}}), 0)
 		if got := reason == ""; got != tt.want {
 			t.Errorf("%s: %v matches: %v", tt.reason, tt.labels, got)
 		}

@@ -11,13 +11,9 @@ import (
 // With spread constraints it begins with those that have the app, adds the best that the
 // constraints allow, and only then drops one from a domain that has too many, until no
 // constraint is violated. So a constraint that holds moves nothing.
-func (p *plan) pick(pool []int, want int) map[int]bool {
+func (p *plan) pick(pool []int, want int) choice {
 	if len(p.in.Rules.spread) == 0 {
-		chosen := make(map[int]bool, min(len(pool), want))
-		for _, i := range pool[:min(len(pool), want)] {
-			chosen[i] = true
-		}
-		return chosen
+		return p.choiceOf(pool[:min(len(pool), want)])
 	}
 	s := newSpreading(p, pool)
 	for n, i := range pool {
@@ -28,13 +24,13 @@ func (p *plan) pick(pool []int, want int) map[int]bool {
 	for range 2 * (len(pool) + 1) {
 		s.fill(want)
 		if !s.dropOne() {
-			return s.chosen()
+			return p.choiceOf(s.chosen())
 		}
 	}
 	// Constraints that work against each other: fewer members violate none.
 	for s.dropOne() {
 	}
-	return s.chosen()
+	return p.choiceOf(s.chosen())
 }
 
 // spreading is a choice in the making. Members are known by their place in the pool.
@@ -108,11 +104,11 @@ func (s *spreading) move(n, by int) {
 	}
 }
 
-func (s *spreading) chosen() map[int]bool {
-	chosen := make(map[int]bool, s.size)
+func (s *spreading) chosen() []int {
+	chosen := make([]int, 0, s.size)
 	for n, in := range s.in {
 		if in {
-			chosen[s.pool[n]] = true
+			chosen = append(chosen, s.pool[n])
 		}
 	}
 	return chosen
