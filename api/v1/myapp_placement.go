@@ -307,7 +307,9 @@ type ReplicaWeight struct {
 // Failover says how the app leaves members that it cannot or shall not be on.
 type Failover struct {
 	// TolerationSeconds is for how long the app stays on a member that does not answer, in
-	// seconds, before other members take over. Nobody takes over where every eligible
+	// seconds, before other members take over. With less than half a minute it can happen
+	// before the hub has seen that others are silent, too, and that it is itself cut off.
+	// Nobody takes over where every eligible
 	// member runs its own copy anyway: without numberOfClusters, groups and divided
 	// replicas the app waits for the member.
 	// Default: 300. Example: 60

@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -96,13 +97,38 @@ func objectsOf(s *State, cluster string, replicas int32) (objects, error) {
 	}
 	all := objects{}
 	for i := range manifests {
-		text, err := yaml.JSONToYAML(manifests[i].Raw)
+		text, err := plain(manifests[i].Raw)
 		if err != nil {
 			return nil, fmt.Errorf("printing %s: %w", manifests[i], err)
 		}
-		all[manifests[i].String()] = string(text)
+		all[manifests[i].String()] = text
 	}
 	return all, nil
+}
+
+// plain is an object as text, without the marks that the hub puts on it: they differ from
+// member to member, and nobody means them.
+func plain(raw []byte) (string, error) {
+	var o map[string]any
+	if err := json.Unmarshal(raw, &o); err != nil {
+		return "", err
+	}
+	if metadata, ok := o["metadata"].(map[string]any); ok {
+		for field, marks := range map[string][]string{
+			"labels":      {v1.LabelHubID, v1.LabelMember, v1.LabelAppUID, v1.LabelManagedBy},
+			"annotations": {v1.AnnotationAppGeneration, v1.AnnotationAppSpecHash, v1.AnnotationContentHash, v1.AnnotationHubEpoch, v1.AnnotationHubVersion},
+		} {
+			values, _ := metadata[field].(map[string]any)
+			for _, mark := range marks {
+				delete(values, mark)
+			}
+			if len(values) == 0 {
+				delete(metadata, field)
+			}
+		}
+	}
+	text, err := yaml.Marshal(o)
+	return string(text), err
 }
 
 func names(lists ...objects) []string {
