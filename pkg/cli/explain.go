@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 	"k8s.io/apimachinery/pkg/types"
@@ -136,12 +135,12 @@ func explainedOf(e placement.Explanation) explained {
 }
 
 func (e *explanation) print(out io.Writer) error {
-	w := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
-	fmt.Fprintf(w, "%s/%s: %s\n", e.Namespace, e.Name, e.Summary)
+	w := newTable(out)
+	w.print("%s/%s: %s\n", e.Namespace, e.Name, e.Summary)
 	if e.Asks != "" {
-		fmt.Fprintf(w, "%s\n", e.Asks)
+		w.print("%s\n", e.Asks)
 	}
-	fmt.Fprintf(w, "\nMEMBER\tOUTCOME\tPODS\tREASON\tMESSAGE\n")
+	w.print("\nMEMBER\tOUTCOME\tPODS\tREASON\tMESSAGE\n")
 	for _, m := range e.Members {
 		pods := "-"
 		if m.Outcome == string(placement.Run) {
@@ -151,25 +150,25 @@ func (e *explanation) print(out io.Writer) error {
 		if i := slices.Index(e.Next, m.Cluster); i >= 0 {
 			said += fmt.Sprintf("; number %d of those that would be chosen next", i+1)
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", m.Cluster, m.Outcome, pods, m.Reason, said)
+		w.print("%s\t%s\t%s\t%s\t%s\n", m.Cluster, m.Outcome, pods, m.Reason, said)
 	}
 	if len(e.Members) == 1 {
 		e.Members[0].printClosely(w)
 	}
-	return w.Flush()
+	return w.flush()
 }
 
-func (m *explained) printClosely(w io.Writer) {
+func (m *explained) printClosely(w *table) {
 	if m.Share != "" {
-		fmt.Fprintf(w, "\nPods: %s\n", m.Share)
+		w.print("\nPods: %s\n", m.Share)
 	}
 	if len(m.Changes) > 0 {
-		fmt.Fprintf(w, "\n%s would run the app after:\n", m.Cluster)
+		w.print("\n%s would run the app after:\n", m.Cluster)
 		for i, change := range m.Changes {
-			fmt.Fprintf(w, "  %d. %s\n", i+1, change)
+			w.print("  %d. %s\n", i+1, change)
 		}
 	}
 	if m.Otherwise != "" {
-		fmt.Fprintf(w, "\nNo single change is known that would make %s run it: %s\n", m.Cluster, m.Otherwise)
+		w.print("\nNo single change is known that would make %s run it: %s\n", m.Cluster, m.Otherwise)
 	}
 }

@@ -7,7 +7,6 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -259,22 +258,22 @@ func printPlans(out io.Writer, plans []plan.Plan) error {
 	}
 	for i := range plans {
 		p := &plans[i]
-		w := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
-		fmt.Fprintf(w, "%s/%s: %s; %d stay as they are\n%s\n", p.Namespace, p.Name, p, p.Unchanged, p.Summary)
+		w := newTable(out)
+		w.print("%s/%s: %s; %d stay as they are\n%s\n", p.Namespace, p.Name, p, p.Unchanged, p.Summary)
 		if p.Problems != "" {
-			fmt.Fprintln(w, p.Problems)
+			w.print("%s\n", p.Problems)
 		}
 		if p.Asks != "" {
-			fmt.Fprintf(w, "The hub will stop and ask: %s\n", p.Asks)
+			w.print("The hub will stop and ask: %s\n", p.Asks)
 		}
 		if len(p.Members) > 0 {
-			fmt.Fprintf(w, "\nSTEP\tMEMBER\tCHANGE\tPODS\tREASON\tMESSAGE\n")
+			w.print("\nSTEP\tMEMBER\tCHANGE\tPODS\tREASON\tMESSAGE\n")
 		}
 		for _, m := range p.Members {
-			fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%s\n", m.Step, m.Cluster, m.Action, pods(m), m.Reason, m.Message)
+			w.print("%d\t%s\t%s\t%s\t%s\t%s\n", m.Step, m.Cluster, m.Action, pods(m), m.Reason, m.Message)
 		}
-		fmt.Fprintln(w)
-		if err := w.Flush(); err != nil {
+		w.print("\n")
+		if err := w.flush(); err != nil {
 			return err
 		}
 		for _, d := range p.Diffs {

@@ -6,7 +6,6 @@ import (
 	"io"
 	"os"
 	"strings"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -99,15 +98,15 @@ func (o *statusFlags) show(ctx context.Context, out io.Writer, c client.Client, 
 		}
 	}
 	paint := painter(out)
-	w := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
+	w := newTable(out)
 	summary := v1.Summary{}
 	if app.Status.Summary != nil {
 		summary = *app.Status.Summary
 	}
-	fmt.Fprintf(w, "MyApp %s/%s: ready on %d of %d members, %d of %d pods ready\n", app.Namespace, app.Name,
+	w.print("MyApp %s/%s: ready on %d of %d members, %d of %d pods ready\n", app.Namespace, app.Name,
 		summary.Ready, summary.Clusters, summary.ReadyReplicas, summary.TotalReplicas)
 	for _, condition := range app.Status.Conditions {
-		fmt.Fprintf(w, "  %s=%s: %s\n", condition.Type, condition.Status, condition.Message)
+		w.print("  %s=%s: %s\n", condition.Type, condition.Status, condition.Message)
 	}
 	rows := app.Status.Placements
 	for i := range rows {
@@ -115,16 +114,16 @@ func (o *statusFlags) show(ctx context.Context, out io.Writer, c client.Client, 
 		if i == len(rows)-1 {
 			branch, stem = "└─", "  "
 		}
-		fmt.Fprintf(w, "%s %s\t%s\t%d/%d\t%s\t%s\n", branch, row.Cluster, paint(row.State), row.ReadyReplicas, row.Replicas, row.Reason, row.Message)
+		w.print("%s %s\t%s\t%d/%d\t%s\t%s\n", branch, row.Cluster, paint(row.State), row.ReadyReplicas, row.Replicas, row.Reason, row.Message)
 		for j, object := range objects[row.Cluster] {
 			leaf := "├─"
 			if j == len(objects[row.Cluster])-1 {
 				leaf = "└─"
 			}
-			fmt.Fprintf(w, "%s  %s %s\n", stem, leaf, object)
+			w.print("%s  %s %s\n", stem, leaf, object)
 		}
 	}
-	return w.Flush()
+	return w.flush()
 }
 
 // painter colours a state, on a terminal whose user has not said NO_COLOR.
@@ -177,8 +176,8 @@ func printClusters(out io.Writer, members []v1.MemberCluster, apps []v1.MyApp) e
 			on[apps[i].Status.Placements[j].Cluster]++
 		}
 	}
-	w := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
-	fmt.Fprintln(w, "NAME\tMODE\tREADY\tVERSION\tAPPS\tFREE CPU\tFREE MEMORY\tFREE PODS\tTAINTS")
+	w := newTable(out)
+	w.print("NAME\tMODE\tREADY\tVERSION\tAPPS\tFREE CPU\tFREE MEMORY\tFREE PODS\tTAINTS\n")
 	for i := range members {
 		m := placement.MemberOf(&members[i])
 		cpu, memory, pods := "-", "-", "-"
@@ -195,10 +194,10 @@ func printClusters(out io.Writer, members []v1.MemberCluster, apps []v1.MyApp) e
 		for _, t := range m.Taints {
 			taints = append(taints, t.Key+":"+string(t.Effect))
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%s\t%s\t%s\t%s\n", m.Name, members[i].Spec.Mode, ready, orDash(m.KubernetesVersion), on[m.Name],
+		w.print("%s\t%s\t%s\t%s\t%d\t%s\t%s\t%s\t%s\n", m.Name, members[i].Spec.Mode, ready, orDash(m.KubernetesVersion), on[m.Name],
 			cpu, memory, pods, orDash(strings.Join(taints, ",")))
 	}
-	return w.Flush()
+	return w.flush()
 }
 
 func orDash(s string) string {

@@ -160,7 +160,7 @@ func (c *candidate) key(failBack v1.FailBackPolicy) uint64 {
 	}
 	key = key<<1 | bit(c.leaving())
 	key = key<<1 | bit(!c.member.Ready)
-	return key<<32 | uint64(uint32(-c.rank.score))^1<<31 //nolint:gosec // the higher score first, whatever its sign
+	return key<<32 | uint64(uint32(-c.rank.score)) ^ 1<<31 //nolint:gosec // the higher score first, whatever its sign
 }
 
 // first orders what is true before what is not.

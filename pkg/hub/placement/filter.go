@@ -11,11 +11,11 @@ import (
 // candidate is a member or a row, or both, on its way to a verdict.
 type candidate struct {
 	name   string
-	member *Member          // nil if there is only a row
+	member *Member // nil if there is only a row
 	// matching is what the rules say of all members, index the place of this one.
 	matching *matching
 	index    int
-	row    *v1.PlacementRow // nil if the app is not there
+	row      *v1.PlacementRow // nil if the app is not there
 	// placed is true if the app is there and nobody has decided that it leaves; a stray
 	// is no decision.
 	placed, stray bool

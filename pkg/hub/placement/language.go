@@ -123,18 +123,18 @@ func field[T any](of *types.Type, get func(*Member) (T, bool)) *types.FieldType 
 }
 
 // table is the map that is a field of a cluster, nil if it has no such field.
-func (f *Member) table(field string) map[string]string {
+func (m *Member) table(field string) map[string]string {
 	switch field {
 	case "labels":
-		return f.Labels
+		return m.Labels
 	case "properties":
-		return f.Properties
+		return m.Properties
 	case "annotations":
-		return f.Annotations
+		return m.Annotations
 	case "allocatable":
-		return quantities(f.Allocatable)
+		return quantities(m.Allocatable)
 	case "free":
-		return quantities(f.Free)
+		return quantities(m.Free)
 	}
 	return nil
 }

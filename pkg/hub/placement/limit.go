@@ -46,18 +46,23 @@ func (p *plan) limit() {
 		Message: fmt.Sprintf("the app would leave %d of its %d members (%s), which is more than half: nothing is changed until that is taken back or acknowledged: kubectl myapp ack --plan %s",
 			len(lost), rows, some(lost), plan),
 	}
+	p.hold(plan)
+}
+
+// hold keeps every member as it is until a plan is acknowledged.
+func (p *plan) hold(hash string) {
 	for i := range p.candidates {
 		c := &p.candidates[i]
-		held := c.verdict.Outcome == Run || c.verdict.Outcome == Remove && c.limited
-		switch {
-		case !held || c.leaving():
-		case c.placed:
-			c.verdict.Outcome = Keep
-			c.verdict.Reason, c.verdict.Message = v1.ReasonAwaitingAck, "nothing is changed until "+plan+" is acknowledged"
-		case c.row == nil:
-			c.verdict.Outcome = Reject
-			c.verdict.Reason, c.verdict.Message = v1.ReasonAwaitingAck, "nothing is changed until "+plan+" is acknowledged"
+		v := &c.verdict
+		held := v.Outcome == Run || v.Outcome == Remove && c.limited
+		if !held || c.leaving() || c.row != nil && !c.placed {
+			continue
 		}
+		v.Outcome = Reject
+		if c.placed {
+			v.Outcome = Keep
+		}
+		v.Reason, v.Message = v1.ReasonAwaitingAck, "nothing is changed until "+hash+" is acknowledged"
 	}
 }
 
