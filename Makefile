@@ -8,7 +8,7 @@ TOOL := go tool -modfile=go.tools.mod
 # What `make generate` writes. `make verify` fails if any of it is out of date.
 GENERATED := api deploy/crds docs/reference/api.md
 # Suites that are too long, or need more than Go, for `make test`.
-LONG_SUITES := /test/(bench|multikind|chaos|property|restore|fleet/fleet)(/|$$)
+LONG_SUITES := /test/(bench|multikind|chaos|placement|property|restore|fleet/fleet)(/|$$)
 # Of the chaos suite, what `make test-more` runs in its short form.
 SHORT_CHAOS := ^(TestFaults|TestFlappingMember|TestGivenUpPullMember|TestKills|TestLedger|TestOneWrongAnswer)$$
 
@@ -89,8 +89,8 @@ test-integration: control-plane ## Run the tests of the product on a local fleet
 	go test -short -count=1 -p 1 -timeout 20m $(ARGS) $$(go list ./test/... | grep -Ev '$(LONG_SUITES)')
 
 .PHONY: test-more
-test-more: control-plane ## Run what else CI runs: restores, random apps, fleets themselves, faults, kills and flaps in a short form.
-	go test -short -count=1 -p 1 -timeout 20m $(ARGS) ./test/fleet/fleet ./test/property ./test/restore
+test-more: control-plane ## Run what else CI runs: restores, random apps and plans, fleets themselves, faults, kills and flaps in a short form.
+	go test -short -count=1 -p 1 -timeout 20m $(ARGS) ./test/fleet/fleet ./test/placement ./test/property ./test/restore
 	go test -short -count=1 -timeout 20m -run '$(SHORT_CHAOS)' $(ARGS) ./test/chaos
 
 .PHONY: test-chaos
@@ -100,6 +100,10 @@ test-chaos: control-plane ## Run the chaos suite in full: 1,200 faults, 200 kill
 .PHONY: test-placement
 test-placement: ## Place 10,000 random apps on random fleets of up to 2,000 members, for each property.
 	go test -count=1 -timeout 60m -run 'Fleet|Apportion|Decision|Absence|Order' $(ARGS) ./pkg/hub/placement -rapid.checks=10000 -placement.members=2000
+
+.PHONY: test-plans
+test-plans: control-plane ## Plan and make 200 random edits, and flap a member 200 times; SEED= repeats the edits of a run.
+	go test -count=1 -v -timeout 60m $(ARGS) ./test/placement
 
 .PHONY: test-property
 test-property: control-plane ## Put 10,000 random apps on a real API server; SEED=, SPECS= and SPEC= repeat a run or a part of it.

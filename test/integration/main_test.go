@@ -6,8 +6,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -98,20 +96,7 @@ func key(namespace, name string) types.NamespacedName {
 // kubectl runs kubectl against a cluster as its admin.
 func kubectl(t *testing.T, c *fleet.Cluster, stdin string, args ...string) (string, error) {
 	t.Helper()
-	wd, err := os.Getwd()
-	if err != nil {
-		t.Fatal(err)
-	}
-	root, err := fleet.FindRoot(wd)
-	if err != nil {
-		t.Fatal(err)
-	}
-	path := fleet.Binaries{Root: root, Dir: filepath.Join(root, "bin")}.Path("kubectl")
-	cmd := exec.CommandContext(t.Context(), path, append([]string{"--kubeconfig", c.Kubeconfig()}, args...)...)
-	cmd.Env = append(os.Environ(), "HOME="+t.TempDir())
-	cmd.Stdin = strings.NewReader(stdin)
-	out, err := cmd.CombinedOutput()
-	return string(out), err
+	return expect.Kubectl(t, c, stdin, args...)
 }
 
 func mustKubectl(t *testing.T, c *fleet.Cluster, stdin string, args ...string) string {

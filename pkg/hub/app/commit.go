@@ -50,6 +50,9 @@ func (r *Reconciler) commit(ctx context.Context, s *snapshot, d decision) (recon
 	if err := r.writeStatus(ctx, app, d); err != nil {
 		return stale(err)
 	}
+	if d.changed && s.capacity {
+		r.given.add(s.app.Status.Placements, d.status.Placements, s.spec.Pod, r.Clock.Now())
+	}
 	logForced(ctx, s, d)
 	r.forgetDropped(s, d)
 	if err := r.pruneRevisions(ctx, s, d); err != nil {

@@ -79,7 +79,7 @@ func decide(s *snapshot, now metav1.Time) (decision, error) {
 func (s *snapshot) input(now metav1.Time) placement.Input {
 	known := s.known()
 	in := plan.Input(s.app, known.Spec, plan.Fleet{
-		Members: s.members, Numbers: known.numbers, Namespace: s.namespace, Now: now.Time, LeaderSince: s.leaderSince, Held: s.held,
+		Members: s.members, Numbers: known.numbers, Namespace: s.namespace, Now: now.Time, LeaderSince: s.leaderSince, Held: s.held, Reserved: s.reserved,
 	})
 	in.Invalid = s.invalid
 	return in

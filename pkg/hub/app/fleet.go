@@ -23,6 +23,9 @@ type fleet struct {
 	clusters map[string]render.Cluster
 	reach    map[string]aggregate.Member
 
+	// capacity is true if that of any member is known.
+	capacity bool
+
 	mu sync.Mutex
 	// even are maps in which every member has the same number of pods, by number.
 	even map[int32]map[string]int32
@@ -43,6 +46,7 @@ func fleetOf(members []v1.MemberCluster) *fleet {
 		f.reach[m.Name] = reach
 		f.clusters[m.Name] = render.ClusterOf(m)
 		f.members = append(f.members, placement.MemberOf(m))
+		f.capacity = f.capacity || m.Status.Capacity != nil
 	}
 	slices.SortFunc(f.members, func(a, b placement.Member) int { return strings.Compare(a.Name, b.Name) })
 	return f

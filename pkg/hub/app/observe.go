@@ -41,6 +41,8 @@ type snapshot struct {
 	// ordered are those of the members that were given up whose mailbox still has
 	// the order to run the app.
 	ordered map[string]bool
+	// reserved is what members were just given.
+	reserved map[string]v1.Amounts
 	// bounds are what the namespace's quotas leave to the app.
 	bounds *bounds
 
@@ -66,6 +68,9 @@ func (r *Reconciler) observe(ctx context.Context, key types.NamespacedName) (*sn
 	s := &snapshot{
 		app: app, held: r.held(), invalid: known.Problems, leaderSince: r.began.at, spec: known,
 		fleet: fleet, reports: r.Reports.Of(app.UID), ordered: map[string]bool{},
+	}
+	if fleet.capacity {
+		s.reserved = r.given.of(r.Clock.Now())
 	}
 	if s.namespace, err = r.namespaceLabels(ctx, key.Namespace); err != nil {
 		return nil, err

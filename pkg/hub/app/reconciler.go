@@ -56,6 +56,7 @@ type Reconciler struct {
 	specs   specs
 	fleets  fleets
 	ledger  quota.Ledger
+	given   reserved
 }
 
 // staleRecheck is when to look again at an app that the cache shows too old.

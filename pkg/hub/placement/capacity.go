@@ -5,6 +5,7 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"time"
 
 	v1 "github.com/example/myapp-hub/api/v1"
 )
@@ -16,38 +17,49 @@ type Pod struct {
 	MemoryMiB int64
 }
 
+// free is what is left on a member; nil if that is not known.
+func (in *Input) free(m *Member) *v1.Amounts {
+	given, ok := in.Reserved[m.Name]
+	if !ok || m.Free == nil {
+		return m.Free
+	}
+	return &v1.Amounts{CPUMillis: m.Free.CPUMillis - given.CPUMillis, MemoryMiB: m.Free.MemoryMiB - given.MemoryMiB, Pods: m.Free.Pods - given.Pods}
+}
+
 // room is for how many more pods a member has room; ok is false if that is not known.
-func (m *Member) room(pod Pod) (pods int64, ok bool) {
-	if m.Free == nil {
+func (in *Input) room(m *Member) (pods int64, ok bool) {
+	free, pod := in.free(m), in.Pod
+	if free == nil {
 		return 0, false
 	}
-	pods = m.Free.Pods
+	pods = free.Pods
 	if pod.CPUMillis > 0 {
-		pods = min(pods, m.Free.CPUMillis/pod.CPUMillis)
+		pods = min(pods, free.CPUMillis/pod.CPUMillis)
 	}
 	if pod.MemoryMiB > 0 {
-		pods = min(pods, m.Free.MemoryMiB/pod.MemoryMiB)
+		pods = min(pods, free.MemoryMiB/pod.MemoryMiB)
 	}
 	return max(0, min(pods, math.MaxInt32)), true
 }
 
 // lacks is what a member has too little of for some pods; empty if it has enough or that
 // is not known.
-func (m *Member) lacks(pod Pod, pods int64) string {
-	if m.Free == nil {
+func (in *Input) lacks(m *Member, pods int64) string {
+	free, pod := in.free(m), in.Pod
+	if free == nil {
 		return ""
 	}
-	if n, _ := m.room(pod); n >= pods {
+	if n, _ := in.room(m); n >= pods {
 		return ""
 	}
 	var parts []string
-	if n := pod.CPUMillis*pods - m.Free.CPUMillis; pod.CPUMillis > 0 && n > 0 {
+	if n := pod.CPUMillis*pods - free.CPUMillis; pod.CPUMillis > 0 && n > 0 {
 		parts = append(parts, fmt.Sprintf("%g more CPU", float64(n)/1000))
 	}
-	if n := pod.MemoryMiB*pods - m.Free.MemoryMiB; pod.MemoryMiB > 0 && n > 0 {
+	if n := pod.MemoryMiB*pods - free.MemoryMiB; pod.MemoryMiB > 0 && n > 0 {
 		parts = append(parts, fmt.Sprintf("%d MiB more memory", n))
 	}
-	if n := pods - m.Free.Pods; n > 0 {
+	if n := pods - free.Pods; n > 0 {
 		parts = append(parts, fmt.Sprintf("room for %d more pods", n))
 	}
 	return strings.Join(parts, " and ")
@@ -77,4 +89,28 @@ func (m *Member) missing(needs []string) string {
 		}
 	}
 	return ""
+}
+
+// capacityRecheck is when to look again whether there is room: that a member has more of it
+// wakes nobody, for it changes all the time.
+const capacityRecheck = 30 * time.Second
+
+// recheck asks for another look where more room could change the plan.
+func (p *plan) recheck() {
+	r := p.in.Rules
+	if r.usesCapacity {
+		p.wakeAt(p.in.Now.Add(capacityRecheck))
+		return
+	}
+	full, running := false, 0
+	for i := range p.candidates {
+		v := &p.candidates[i].verdict
+		full = full || v.Outcome == Reject && v.Reason == v1.ReasonNoCapacity
+		if v.Outcome == Run {
+			running++
+		}
+	}
+	if p.unplaced > 0 || full && (r.number == 0 || running < r.number) {
+		p.wakeAt(p.in.Now.Add(capacityRecheck))
+	}
 }

@@ -178,11 +178,12 @@ func (t *trial) makeRoom(m *Member) (string, bool) {
 		return "", false
 	}
 	pods := t.in.atLeast(m.Name)
-	lacks := m.lacks(t.in.Pod, pods)
+	lacks := t.in.lacks(m, pods)
+	given := t.in.Reserved[m.Name]
 	free := *m.Free
-	free.CPUMillis = max(free.CPUMillis, t.in.Pod.CPUMillis*pods)
-	free.MemoryMiB = max(free.MemoryMiB, t.in.Pod.MemoryMiB*pods)
-	free.Pods = max(free.Pods, pods)
+	free.CPUMillis = max(free.CPUMillis, t.in.Pod.CPUMillis*pods+given.CPUMillis)
+	free.MemoryMiB = max(free.MemoryMiB, t.in.Pod.MemoryMiB*pods+given.MemoryMiB)
+	free.Pods = max(free.Pods, pods+given.Pods)
 	m.Free = &free
 	return m.Name + " has " + lacks, lacks != ""
 }

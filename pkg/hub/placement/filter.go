@@ -156,10 +156,10 @@ func (c *candidate) unfit(in *Input, repels *Taint) (reason, message string) {
 	if c.row != nil {
 		return "", ""
 	}
-	if lacks := m.lacks(in.Pod, in.atLeast(m.Name)); lacks != "" {
+	if lacks := in.lacks(m, in.atLeast(m.Name)); lacks != "" {
 		return v1.ReasonNoCapacity, m.Name + " needs " + lacks
 	}
-	if _, known := m.room(in.Pod); !known && in.Rules.division == v1.DivideFreeCapacity {
+	if _, known := in.room(m); !known && in.Rules.division == v1.DivideFreeCapacity {
 		return v1.ReasonNoCapacity, "the capacity of " + m.Name + ", by which replicas are divided, is not known"
 	}
 	return "", ""

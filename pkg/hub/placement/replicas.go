@@ -97,7 +97,7 @@ func (p *plan) shareOf(c *candidate, total int32) share {
 			}
 		}
 	case v1.DivideFreeCapacity:
-		room, _ := c.member.room(p.in.Pod)
+		room, _ := p.in.room(c.member)
 		s.weight = room + int64(s.had)
 	case v1.DivideEven:
 	}
@@ -123,7 +123,7 @@ func (p *plan) most(c *candidate) int32 {
 	if c.placed {
 		has = c.row.Replicas
 	}
-	room, known := c.member.room(p.in.Pod)
+	room, known := p.in.room(c.member)
 	switch {
 	case known:
 		return int32(min(int64(most), room+int64(has)))

@@ -3,6 +3,7 @@ package placement
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"sync/atomic"
 
 	"k8s.io/apimachinery/pkg/labels"
@@ -16,15 +17,17 @@ type Rules struct {
 	// err says what of the placement cannot be used. The API server does not admit such.
 	err error
 
-	names       []string // sorted; nil for all
-	selector    labels.Selector
-	expression  *Expression
-	tolerations []v1.Toleration
-	number      int // 0 for all
-	spread      []v1.SpreadConstraint
-	preferences []weighted
-	groups      []group
-	failBack    v1.FailBackPolicy
+	names      []string // sorted; nil for all
+	selector   labels.Selector
+	expression *Expression
+	// usesCapacity is true if the expression may ask for what members have.
+	usesCapacity bool
+	tolerations  []v1.Toleration
+	number       int // 0 for all
+	spread       []v1.SpreadConstraint
+	preferences  []weighted
+	groups       []group
+	failBack     v1.FailBackPolicy
 
 	divided  bool
 	division v1.DivisionType
@@ -95,6 +98,7 @@ func (r *Rules) compile(p *v1.Placement) error {
 			return fmt.Errorf(field+"expression: %w", err)
 		}
 	}
+	r.usesCapacity = strings.Contains(p.Expression, "free") || strings.Contains(p.Expression, "allocatable")
 	r.names, r.tolerations, r.spread = sorted(p.ClusterNames), p.Tolerations, p.Spread
 	r.number, r.failBack = int(value(p.NumberOfClusters, 0)), p.FailBack
 	for i := range p.Preferences {
@@ -156,7 +160,7 @@ func listed(names []string, name string) bool {
 // copy is one that can be changed, without what is remembered.
 func (r *Rules) copy() *Rules {
 	return &Rules{
-		err: r.err, names: r.names, selector: r.selector, expression: r.expression, tolerations: r.tolerations,
+		err: r.err, names: r.names, selector: r.selector, expression: r.expression, usesCapacity: r.usesCapacity, tolerations: r.tolerations,
 		number: r.number, spread: r.spread, preferences: r.preferences, groups: r.groups, failBack: r.failBack,
 		divided: r.divided, division: r.division, weights: r.weights, min: r.min, max: r.max, failover: r.failover,
 	}

@@ -46,6 +46,8 @@ type Input struct {
 	Pod Pod
 	// Needs are the kinds of the app's objects, as in Member.APIs.
 	Needs []string
+	// Reserved is what members were just given, and what is free on them does not show yet.
+	Reserved map[string]v1.Amounts
 	// Members are all MemberClusters.
 	Members []Member
 	// Rows are what is recorded of the app.
@@ -98,6 +100,7 @@ func planOf(in *Input) *plan {
 	p.divide()
 	p.limit()
 	p.gently()
+	p.recheck()
 	return p
 }
 

@@ -49,7 +49,7 @@ func (p *Plan) compare(before, after State, rows []v1.PlacementRow) (updated []s
 			return nil, err
 		}
 		changed := false
-		for _, name := range names(old, next) {
+		for _, name := range namesOf(old, next) {
 			if old[name] == next[name] {
 				continue
 			}
@@ -131,7 +131,7 @@ func plain(raw []byte) (string, error) {
 	return string(text), err
 }
 
-func names(lists ...objects) []string {
+func namesOf(lists ...objects) []string {
 	var all []string
 	for _, list := range lists {
 		for name := range list {
@@ -172,7 +172,7 @@ func (s *State) Objects() (map[string][]string, error) {
 		if err != nil {
 			return nil, err
 		}
-		all[row.Cluster] = names(has)
+		all[row.Cluster] = namesOf(has)
 	}
 	return all, nil
 }

@@ -43,6 +43,8 @@ type Fleet struct {
 	Members []placement.Member
 	// Numbers are the pods that the spec wants on each member, where they are not divided.
 	Numbers map[string]int32
+	// Reserved is what members were just given and have not reported.
+	Reserved map[string]v1.Amounts
 	// Namespace are the labels of the app's namespace; nil if they are not known.
 	Namespace labels.Set
 	// Now is the time, LeaderSince is when the hub began to watch members.
@@ -59,7 +61,7 @@ func Input(app *v1.MyApp, spec Spec, fleet Fleet) placement.Input {
 		Deleting: app.DeletionTimestamp != nil, Invalid: spec.Problems, Paused: app.Spec.Paused,
 		Acknowledged: app.Annotations[v1.AnnotationAcknowledgedPlan],
 		Replicas:     Replicas(&app.Spec), Numbers: fleet.Numbers, Pod: spec.Pod, Needs: spec.Needs,
-		Members: fleet.Members, Rows: app.Status.Placements,
+		Members: fleet.Members, Reserved: fleet.Reserved, Rows: app.Status.Placements,
 	}
 }
 
