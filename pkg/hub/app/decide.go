@@ -61,6 +61,9 @@ func decide(s *snapshot, now metav1.Time) (decision, error) {
 	}, now)
 
 	d := decision{revision: revision, forced: forced, exceeded: in.Exceeded != "", wake: placed.Wake}
+	if again := now.Add(roomRecheck); placed.WantsRoom && (d.wake.IsZero() || again.Before(d.wake)) {
+		d.wake = again
+	}
 	d.status = aggregate.Status(aggregate.Input{
 		Old: old, Rows: rows,
 		Namespace: s.app.Namespace, Name: s.app.Name, Generation: s.app.Generation,

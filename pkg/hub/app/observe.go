@@ -24,6 +24,9 @@ const indexRevisionOwner = "appUID"
 // mailboxRecheck is when to look again at the mailbox of a member that was given up.
 const mailboxRecheck = 2 * time.Second
 
+// roomRecheck is when to look again whether a member has more room.
+const roomRecheck = 30 * time.Second
+
 // snapshot is all that a pass decides from. Nothing in it may be changed.
 type snapshot struct {
 	app *v1.MyApp

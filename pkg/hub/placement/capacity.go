@@ -5,7 +5,6 @@ import (
 	"math"
 	"slices"
 	"strings"
-	"time"
 
 	v1 "github.com/example/myapp-hub/api/v1"
 )
@@ -91,16 +90,11 @@ func (m *Member) missing(needs []string) string {
 	return ""
 }
 
-// capacityRecheck is when to look again whether there is room: that a member has more of it
-// wakes nobody, for it changes all the time.
-const capacityRecheck = 30 * time.Second
-
-// recheck asks for another look where more room could change the plan.
-func (p *plan) recheck() {
+// wantsRoom is true where more room on a member could change the plan.
+func (p *plan) wantsRoom() bool {
 	r := p.in.Rules
 	if r.usesCapacity {
-		p.wakeAt(p.in.Now.Add(capacityRecheck))
-		return
+		return true
 	}
 	full, running := false, 0
 	for i := range p.candidates {
@@ -110,7 +104,5 @@ func (p *plan) recheck() {
 			running++
 		}
 	}
-	if p.unplaced > 0 || full && (r.number == 0 || running < r.number) {
-		p.wakeAt(p.in.Now.Add(capacityRecheck))
-	}
+	return p.unplaced > 0 || full && (r.number == 0 || running < r.number)
 }

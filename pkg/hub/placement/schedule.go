@@ -100,7 +100,6 @@ func planOf(in *Input) *plan {
 	p.divide()
 	p.limit()
 	p.gently()
-	p.recheck()
 	return p
 }
 
@@ -145,7 +144,7 @@ func (p *plan) wakeAt(t time.Time) {
 func (p *plan) result() Result {
 	r := Result{
 		Verdicts: make([]Verdict, 0, len(p.candidates)), Next: p.next, Unplaced: p.unplaced,
-		Question: p.asks, CutOff: p.cutOff, Waiting: len(p.waiting), Wake: p.wake,
+		Question: p.asks, CutOff: p.cutOff, Waiting: len(p.waiting), Wake: p.wake, WantsRoom: p.wantsRoom(),
 	}
 	for i := range p.candidates {
 		r.Verdicts = append(r.Verdicts, p.candidates[i].verdict)

@@ -58,6 +58,9 @@ type Result struct {
 	CutOff bool
 	// Waiting is how many members the app will leave once the failover budget allows it.
 	Waiting int
+	// WantsRoom is true where more room on a member could change the result. That there is
+	// more wakes nobody, for it changes all the time: look again once in a while.
+	WantsRoom bool
 	// Wake is when time alone can change the result; zero for never.
 	Wake time.Time
 }
