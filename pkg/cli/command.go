@@ -5,6 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/cli-runtime/pkg/genericclioptions"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
@@ -22,11 +23,10 @@ func Command() *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	var hub hubFlags
-	f := cmd.PersistentFlags()
-	f.StringVar(&hub.kubeconfig, "kubeconfig", "", "kubeconfig of the hub, or for join of the cluster that joins; default: as kubectl")
-	f.StringVar(&hub.context, "context", "", "context of the kubeconfig; default: the current one")
-	f.StringVarP(&hub.namespace, "namespace", "n", "", "namespace of the MyApp; default: that of the context")
+	hub := hubFlags{all: genericclioptions.NewConfigFlags(true)}
+	// These are the names of other things here: a member, and a token to join with.
+	hub.all.ClusterName, hub.all.BearerToken = nil, nil
+	hub.all.AddFlags(cmd.PersistentFlags())
 	cmd.AddCommand(
 		renderCommand(&hub), tokenCommand(&hub), joinCommand(&hub), acceptCommand(&hub), revokeCommand(&hub),
 		leaveCommand(&hub), rightsCommand(&hub),
@@ -36,18 +36,25 @@ func Command() *cobra.Command {
 	return cmd
 }
 
-// hubFlags say which hub and namespace is meant, as kubectl's flags do.
+// hubFlags say which cluster and namespace is meant: by all of kubectl's flags, or by two of
+// them under other names.
 type hubFlags struct {
-	kubeconfig, context, namespace string
+	all                 *genericclioptions.ConfigFlags
+	kubeconfig, context string
+}
+
+func (h *hubFlags) loader() clientcmd.ClientConfig {
+	if h.all != nil {
+		return h.all.ToRawKubeConfigLoader()
+	}
+	rules := clientcmd.NewDefaultClientConfigLoadingRules()
+	rules.ExplicitPath = h.kubeconfig
+	return clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &clientcmd.ConfigOverrides{CurrentContext: h.context})
 }
 
 // connect gives a client, the namespace, and what the client was made of.
 func (h *hubFlags) connect() (client.Client, string, *rest.Config, error) {
-	rules := clientcmd.NewDefaultClientConfigLoadingRules()
-	rules.ExplicitPath = h.kubeconfig
-	overrides := &clientcmd.ConfigOverrides{CurrentContext: h.context}
-	overrides.Context.Namespace = h.namespace
-	loader := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, overrides)
+	loader := h.loader()
 	config, err := loader.ClientConfig()
 	if err != nil {
 		return nil, "", nil, fmt.Errorf("reading the hub's kubeconfig: %w", err)
