@@ -236,8 +236,8 @@ type ReplicaScheduling struct {
 	// +default="Duplicated"
 	Type ReplicaSchedulingType `json:"type,omitempty"`
 	// Divide is how: Even, Weighted by weights, or FreeCapacity by how many pods each member
-	// has room for. What does not divide evenly goes where the rounded share is furthest
-	// below the exact one.
+	// has room for. What does not divide evenly goes, pod by pod, where the weight per pod
+	// is highest, so that the fewest pods move when something changes.
 	// Default: Even. Example: Weighted
 	// +optional
 	Divide DivisionType `json:"divide,omitempty"`

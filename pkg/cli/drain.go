@@ -3,8 +3,8 @@ package cli
 import (
 	"context"
 	"fmt"
+	"regexp"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -34,9 +34,14 @@ func drainCommand(hub *hubFlags) *cobra.Command {
 		Use: "drain MEMBER", Short: "Have apps leave a cluster, gently",
 		Long: drainLong, Example: drainExample, Args: cobra.ExactArgs(1), ValidArgsFunction: completeMembers(hub),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c, _, _, err := hub.connect()
+			c, namespace, _, err := hub.connect()
 			if err != nil {
 				return err
+			}
+			if _, everywhere, err := appsOf(cmd.Context(), c, namespace); err != nil {
+				return err
+			} else if !everywhere {
+				note(cmd, "You may not list the MyApps of all namespaces; only those of %s are waited for.", namespace)
 			}
 			if err := setTaints(cmd.Context(), c, args[0], v1.TaintNoSchedule, v1.TaintNoExecute); err != nil {
 				return err
@@ -45,7 +50,7 @@ func drainCommand(hub *hubFlags) *cobra.Command {
 			if timeout == 0 {
 				return nil
 			}
-			return awaitDrained(cmd, c, args[0], timeout)
+			return awaitDrained(cmd, c, args[0], namespace, timeout)
 		},
 	}
 	cmd.Flags().DurationVar(&timeout, "timeout", 10*time.Minute, "how long to wait for the apps to leave; 0 to wait not at all")
@@ -107,16 +112,16 @@ func setTaints(ctx context.Context, c client.Client, name string, effects ...v1.
 }
 
 // awaitDrained waits until no app is on the member that does not tolerate the taint.
-func awaitDrained(cmd *cobra.Command, c client.Client, member string, timeout time.Duration) error {
+func awaitDrained(cmd *cobra.Command, c client.Client, member, namespace string, timeout time.Duration) error {
 	var left []string
 	err := wait.PollUntilContextTimeout(cmd.Context(), time.Second, timeout, true, func(ctx context.Context) (bool, error) {
-		var apps v1.MyAppList
-		if err := c.List(ctx, &apps); err != nil {
-			return false, fmt.Errorf("listing the MyApps on %s: %w", member, err)
+		apps, _, err := appsOf(ctx, c, namespace)
+		if err != nil {
+			return false, err
 		}
 		var now []string
-		for i := range apps.Items {
-			if app := &apps.Items[i]; isOn(app, member) && !toleratesDrain(app) {
+		for i := range apps {
+			if app := &apps[i]; isOn(app, member) && !toleratesDrain(app) {
 				now = append(now, app.Namespace+"/"+app.Name)
 			}
 		}
@@ -179,6 +184,9 @@ func ackCommand(hub *hubFlags) *cobra.Command {
 	return cmd
 }
 
+// planInMessage finds the plan that a condition names.
+var planInMessage = regexp.MustCompile(`--plan ([0-9a-f]+)`)
+
 // acknowledge writes the acknowledgement of a plan that the app asks for.
 func acknowledge(ctx context.Context, c client.Client, key client.ObjectKey, hash string) error {
 	app := &v1.MyApp{}
@@ -194,7 +202,7 @@ func acknowledge(ctx context.Context, c client.Client, key client.ObjectKey, has
 	switch {
 	case asked == "":
 		return fmt.Errorf("%s asks for nothing: its condition Held is not True", key)
-	case hash == "" || !strings.Contains(asked, "--plan "+hash):
+	case !slices.Contains(planInMessage.FindStringSubmatch(asked), hash):
 		return fmt.Errorf("%s does not ask for plan %s, but: %s", key, hash, asked)
 	}
 	base := app.DeepCopy()

@@ -18,12 +18,42 @@ import (
 
 // stateOf is what the hub decides about an app from, as far as the user may read it.
 func stateOf(ctx context.Context, c client.Client, app *v1.MyApp) (plan.State, error) {
-	var members v1.MemberClusterList
-	if err := c.List(ctx, &members); err != nil {
-		return plan.State{}, fmt.Errorf("listing the members: %w", err)
+	members, err := membersOf(ctx, c)
+	if err != nil {
+		return plan.State{}, err
 	}
+	return stateWith(ctx, c, app, members)
+}
+
+// membersOf are all members.
+func membersOf(ctx context.Context, c client.Client) ([]v1.MemberCluster, error) {
+	var members v1.MemberClusterList
+	err := c.List(ctx, &members)
+	if apierrors.IsForbidden(err) {
+		return nil, fmt.Errorf("where apps run cannot be told without the right to list memberclusters, as the ClusterRole myapp-hub-members-view gives it: %w", err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("listing the members: %w", err)
+	}
+	return members.Items, nil
+}
+
+// appsOf are the apps that the user may read: all, or those of the namespace.
+func appsOf(ctx context.Context, c client.Client, namespace string) (apps []v1.MyApp, everywhere bool, err error) {
+	var list v1.MyAppList
+	err = c.List(ctx, &list)
+	if everywhere = !apierrors.IsForbidden(err); !everywhere {
+		err = c.List(ctx, &list, client.InNamespace(namespace))
+	}
+	if err != nil {
+		return nil, everywhere, fmt.Errorf("listing the MyApps: %w", err)
+	}
+	return list.Items, everywhere, nil
+}
+
+func stateWith(ctx context.Context, c client.Client, app *v1.MyApp, members []v1.MemberCluster) (plan.State, error) {
 	s := plan.State{App: app}
-	s.FleetOf(members.Items)
+	s.FleetOf(members)
 	s.Now = time.Now()
 	if held := meta.FindStatusCondition(app.Status.Conditions, v1.ConditionHeld); held != nil &&
 		held.Status == "True" && (held.Reason == v1.ReasonHubRestored || held.Reason == v1.ReasonHubReplaced) {

@@ -100,7 +100,7 @@ func (o *planFlags) plans(ctx context.Context, c client.Client, stdin io.Reader,
 		p, err := o.planApp(ctx, c, data, namespace)
 		return []plan.Plan{p}, err
 	case kind.Kind == "MemberCluster":
-		return o.planMember(ctx, c, data)
+		return o.planMember(ctx, c, data, namespace)
 	}
 	return nil, fmt.Errorf("%s has a %s %s: a MyApp or a MemberCluster of %s can be planned, one in a file", o.file, kind.APIVersion, kind.Kind, v1.GroupVersion)
 }
@@ -195,7 +195,7 @@ func asJSON(o client.Object) ([]byte, error) {
 }
 
 // planMember plans every app that the user may read, for a fleet with another member in it.
-func (o *planFlags) planMember(ctx context.Context, c client.Client, data []byte) ([]plan.Plan, error) {
+func (o *planFlags) planMember(ctx context.Context, c client.Client, data []byte, namespace string) ([]plan.Plan, error) {
 	edited := &v1.MemberCluster{}
 	if err := yaml.UnmarshalStrict(data, edited); err != nil {
 		return nil, fmt.Errorf("reading the MemberCluster in %s: %w", o.file, err)
@@ -205,11 +205,11 @@ func (o *planFlags) planMember(ctx context.Context, c client.Client, data []byte
 	if err != nil {
 		return nil, err
 	}
-	var members v1.MemberClusterList
-	if err := c.List(ctx, &members); err != nil {
-		return nil, fmt.Errorf("listing the members: %w", err)
+	members, err := membersOf(ctx, c)
+	if err != nil {
+		return nil, err
 	}
-	changed := slices.DeleteFunc(slices.Clone(members.Items), func(m v1.MemberCluster) bool { return m.Name == edited.Name })
+	changed := slices.DeleteFunc(slices.Clone(members), func(m v1.MemberCluster) bool { return m.Name == edited.Name })
 	if !o.delete {
 		if exists {
 			edited.Status = live.Status
@@ -217,13 +217,13 @@ func (o *planFlags) planMember(ctx context.Context, c client.Client, data []byte
 		recordTaints(edited)
 		changed = append(changed, *edited)
 	}
-	var apps v1.MyAppList
-	if err := c.List(ctx, &apps); err != nil {
-		return nil, fmt.Errorf("listing the MyApps that the member concerns: %w", err)
+	apps, _, err := appsOf(ctx, c, namespace)
+	if err != nil {
+		return nil, err
 	}
 	var plans []plan.Plan
-	for i := range apps.Items {
-		before, err := stateOf(ctx, c, &apps.Items[i])
+	for i := range apps {
+		before, err := stateWith(ctx, c, &apps[i], members)
 		if err != nil {
 			return nil, err
 		}

@@ -152,19 +152,19 @@ func clustersCommand(hub *hubFlags) *cobra.Command {
 	return &cobra.Command{
 		Use: "clusters", Short: "Show the members and what is on them", Long: clustersLong, Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, _, _, err := hub.connect()
+			c, namespace, _, err := hub.connect()
 			if err != nil {
 				return err
 			}
-			var members v1.MemberClusterList
-			if err := c.List(cmd.Context(), &members); err != nil {
-				return fmt.Errorf("listing the members: %w", err)
+			members, err := membersOf(cmd.Context(), c)
+			if err != nil {
+				return err
 			}
-			var apps v1.MyAppList
-			if err := c.List(cmd.Context(), &apps); err != nil {
+			apps, _, err := appsOf(cmd.Context(), c, namespace)
+			if err != nil {
 				note(cmd, "The apps on them are not shown: %v", err)
 			}
-			return printClusters(cmd.OutOrStdout(), members.Items, apps.Items)
+			return printClusters(cmd.OutOrStdout(), members, apps)
 		},
 	}
 }

@@ -6,8 +6,10 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v1 "github.com/example/myapp-hub/api/v1"
@@ -23,6 +25,8 @@ type fleet struct {
 	clusters map[string]render.Cluster
 	reach    map[string]aggregate.Member
 
+	// cutOff is when most of the fleet was silent last; zero for never.
+	cutOff time.Time
 	// capacity is true if that of any member is known.
 	capacity bool
 
@@ -82,6 +86,10 @@ type fleets struct {
 	mu     sync.Mutex
 	store  memberStore
 	events int // events about members so far
+	// clock tells when the hub was cut off last; it may be nil.
+	clock clock.PassiveClock
+	// cutOff is when most members were silent for the last time that a fleet was made.
+	cutOff time.Time
 	last   *fleet
 	at     version
 }
@@ -107,6 +115,13 @@ func (f *fleets) watch(store memberStore) {
 	f.store, f.last = store, nil
 }
 
+// listen sets the clock.
+func (f *fleets) listen(c clock.PassiveClock) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.clock = c
+}
+
 // changed counts an event.
 func (f *fleets) changed() {
 	f.mu.Lock()
@@ -129,6 +144,11 @@ func (f *fleets) now(ctx context.Context, cache client.Reader) (*fleet, error) {
 	if err := cache.List(ctx, &members, client.UnsafeDisableDeepCopy); err != nil {
 		return nil, fmt.Errorf("listing MemberClusters: %w", err)
 	}
+	was := f.last
 	f.last, f.at = fleetOf(members.Items), is
+	if f.clock != nil && (placement.CutOff(f.last.members) || was != nil && placement.CutOff(was.members)) {
+		f.cutOff = f.clock.Now()
+	}
+	f.last.cutOff = f.cutOff
 	return f.last, nil
 }

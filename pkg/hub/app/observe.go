@@ -33,7 +33,8 @@ type snapshot struct {
 	// held says why the hub changes nothing, invalid what is wrong with the spec;
 	// empty if there is nothing.
 	held, invalid string
-	// leaderSince is when this process began to decide.
+	// leaderSince is when this process began to decide, or was cut off for the last time: what
+	// members did not say before is not held against them.
 	leaderSince time.Time
 	// spec is what follows from the spec and the fleet alone.
 	spec checked
@@ -69,7 +70,7 @@ func (r *Reconciler) observe(ctx context.Context, key types.NamespacedName) (*sn
 	}
 	known := r.specs.of(app, fleet)
 	s := &snapshot{
-		app: app, held: r.held(), invalid: known.Problems, leaderSince: r.began.at, spec: known,
+		app: app, held: r.held(), invalid: known.Problems, leaderSince: later(r.began.at, fleet.cutOff), spec: known,
 		fleet: fleet, reports: r.Reports.Of(app.UID), ordered: map[string]bool{},
 	}
 	if fleet.capacity {
@@ -153,6 +154,13 @@ func (s *snapshot) wake(d decision, now time.Time) time.Duration {
 		wake = boundsRecheck
 	}
 	return wake
+}
+
+func later(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return b
+	}
+	return a
 }
 
 // deleting is true once the app has been told to leave every member.

@@ -64,7 +64,10 @@ const staleRecheck = time.Second
 
 // Reconcile is one pass: observe, decide, commit.
 func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
-	r.began.Do(func() { r.began.at = r.Clock.Now() })
+	r.began.Do(func() {
+		r.began.at = r.Clock.Now()
+		r.fleets.listen(r.Clock)
+	})
 	s, err := r.observe(ctx, req.NamespacedName)
 	if err != nil {
 		return reconcile.Result{}, err

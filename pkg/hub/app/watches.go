@@ -28,6 +28,7 @@ import (
 
 	v1 "github.com/example/myapp-hub/api/v1"
 	"github.com/example/myapp-hub/pkg/hub/aggregate"
+	"github.com/example/myapp-hub/pkg/hub/placement"
 )
 
 const (
@@ -207,6 +208,7 @@ func memberChanged() predicate.TypedPredicate[*v1.MemberCluster] {
 	return predicate.TypedFuncs[*v1.MemberCluster]{
 		UpdateFunc: func(e event.TypedUpdateEvent[*v1.MemberCluster]) bool {
 			return e.ObjectOld.UID != e.ObjectNew.UID || e.ObjectOld.Generation != e.ObjectNew.Generation || !maps.Equal(e.ObjectOld.Labels, e.ObjectNew.Labels) ||
+				!maps.Equal(placement.Annotations(e.ObjectOld), placement.Annotations(e.ObjectNew)) ||
 				!apiequality.Semantic.DeepEqual(e.ObjectOld.Status, e.ObjectNew.Status)
 		},
 	}

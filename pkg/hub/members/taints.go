@@ -13,7 +13,7 @@ import (
 // taints are those that make apps leave, with the times since when they count: what the
 // spec says, and that the member has fallen silent. One that the hub cannot use for another
 // reason, as a credential that was lost, is not unreachable: what runs there runs on, and
-// somebody has to mend that.
+// somebody has to mend that. Nor is one that has never answered.
 func taints(member *v1.MemberCluster, next v1.MemberClusterStatus, now time.Time) []v1.TaintStatus {
 	var want []v1.TaintStatus
 	for _, t := range member.Spec.Taints {
@@ -22,7 +22,7 @@ func taints(member *v1.MemberCluster, next v1.MemberClusterStatus, now time.Time
 		}
 	}
 	ready := meta.FindStatusCondition(next.Conditions, v1.ConditionReady)
-	if member.IsServed() && ready != nil && ready.Status == metav1.ConditionUnknown {
+	if member.IsServed() && ready != nil && ready.Status == metav1.ConditionUnknown && ready.Reason != v1.ReasonAwaitingAgent {
 		want = append(want, v1.TaintStatus{Key: v1.TaintUnreachable, Effect: v1.TaintNoExecute})
 	}
 	for i := range want {

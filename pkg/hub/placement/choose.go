@@ -82,7 +82,7 @@ func (p *plan) pass(i int) {
 		c.decide(Remove, v1.ReasonEvicted, evictionMessage(c.name, c.evicted))
 		return
 	case c.stray:
-		c.decide(Keep, v1.ReasonStray, "objects of this app are on "+c.name+" that no decision explains; they are left alone")
+		c.decide(Keep, v1.ReasonStray, strayMessage(c.name))
 		return
 	}
 	c.leave(v1.ReasonNotNeeded, c.name+" would do, but others have the app that were there before or come first")
@@ -195,7 +195,7 @@ func (p *plan) fromGroups(contenders []int) choice {
 	if r.number > 0 {
 		want = max(0, r.number-p.occupied())
 	}
-	chosen := choice{in: make([]bool, len(p.candidates))}
+	best := p.choiceOf(nil)
 	for g := p.firstGroup(contenders); g < max(1, len(r.groups)); g++ {
 		pool := make([]int, 0, len(contenders))
 		for _, i := range contenders {
@@ -203,12 +203,29 @@ func (p *plan) fromGroups(contenders []int) choice {
 				pool = append(pool, i)
 			}
 		}
-		chosen = p.pick(pool, want)
+		chosen := p.relieve(p.pick(pool, want))
 		if p.holds(chosen, want) {
-			break
+			return chosen
+		}
+		// Who cannot hold all of it is better than nobody.
+		if len(chosen.list) > 0 && (len(best.list) == 0 || !r.asOne()) {
+			best = chosen
 		}
 	}
-	return chosen
+	return best
+}
+
+// relieve takes those out that are to be left, where others are there to take over. With a
+// number they are chosen only if there is nobody else.
+func (p *plan) relieve(chosen choice) choice {
+	if r := p.in.Rules; r.number > 0 || !r.divided {
+		return chosen
+	}
+	others := slices.DeleteFunc(slices.Clone(chosen.list), func(i int) bool { return p.candidates[i].rank.lastResort })
+	if len(others) == 0 {
+		return chosen
+	}
+	return p.choiceOf(others)
 }
 
 // inPool is true if a member may be chosen while group g is the last that is asked.

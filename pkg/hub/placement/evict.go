@@ -20,17 +20,21 @@ const (
 // of them at one time than the budget says. A member that does not answer is only put
 // last: choose leaves it if another can take over.
 func (p *plan) evict() {
-	p.cutOff = cutOff(p.in.Members)
+	p.cutOff = CutOff(p.in.Members)
 	due := p.due()
 	if len(due) == 0 {
 		return
 	}
+	underWay := 0 // which nobody is asked about again
 	for _, i := range due {
 		p.candidates[i].rank.due = true
+		if p.candidates[i].leaving() {
+			underWay++
+		}
 	}
-	allowed := p.budget()
+	allowed := max(p.budget(), underWay)
 	if rest := p.namesOf(due[min(allowed, len(due)):]); len(rest) > 0 {
-		plan := planHash(p.in, rest)
+		plan := planHash(p.in, v1.ReasonEvictionBudget, rest)
 		if p.in.Acknowledged == plan {
 			allowed = len(due)
 		} else {
@@ -38,7 +42,7 @@ func (p *plan) evict() {
 			p.asks = Question{
 				Reason: v1.ReasonEvictionBudget, Plan: plan, Clusters: rest,
 				Message: "the app is to leave " + count(len(rest), "more member", "more members") + " than spec.failover.budgetPercent allows at one time (" + some(rest) +
-					"). They follow when the first have been left; to have them left at once: kubectl myapp ack --plan " + plan,
+					"). They follow when the first have been left; to have them left at once: " + ackCommand(p.in, plan),
 			}
 		}
 	}
@@ -59,14 +63,19 @@ func (p *plan) due() []int {
 	var due []int
 	for i := range p.candidates {
 		c := &p.candidates[i]
-		if c.decided || c.evicted == nil {
+		if c.decided || !c.placed {
 			continue
 		}
-		if c.evicted.Key == v1.TaintUnreachable && (c.member.Ready || p.cutOff || !p.in.Rules.takesOver()) {
+		if c.strain.silence != nil && (c.member.Ready || p.cutOff || !p.in.Rules.takesOver()) {
+			c.strain.silence = nil
+		}
+		if c.evicted = c.strain.first(); c.evicted == nil {
 			continue
 		}
+		c.evictAt = c.strain.until(c.evicted)
 		if c.evictAt.After(p.in.Now) {
 			p.wakeAt(c.evictAt)
+			c.evicted = nil
 			continue
 		}
 		due = append(due, i)
@@ -95,16 +104,20 @@ func (p *plan) budget() int {
 	return max(0, max(1, rows*int(p.in.Rules.failover.budgetPercent)/100)-underWay)
 }
 
-// cutOff is true if so many members are silent that the hub may be the one who is.
-func cutOff(members []Member) bool {
+// CutOff is true if so many members are silent that the hub may be the one who is. Members
+// that have never answered do not count.
+func CutOff(members []Member) bool {
 	silent, all := 0, 0
 	for i := range members {
 		m := &members[i]
 		if !m.Accepted || m.Leaving != "" {
 			continue
 		}
-		all++
-		if !m.Ready {
+		switch {
+		case m.Ready:
+			all++
+		case slices.ContainsFunc(m.Taints, func(t Taint) bool { return t.Key == v1.TaintUnreachable }):
+			all++
 			silent++
 		}
 	}
@@ -124,15 +137,14 @@ func (p *plan) namesOf(list []int) []string {
 	return names
 }
 
-// gently lets nobody go who answers before those that take over are ready, for no longer
-// than the grace period: neither a whole member nor, where replicas are divided, some of
+// gently lets nobody go before those that take over are ready, for no longer than the grace period: neither a whole member nor, where replicas are divided, some of
 // its pods.
 func (p *plan) gently() {
 	grace := seconds(p.in.Rules.failover.graceSeconds)
 	h := p.handover(grace)
 	for i := range p.candidates {
 		c := &p.candidates[i]
-		if !c.placed || !c.member.answers() {
+		if !c.placed {
 			continue
 		}
 		switch {
@@ -141,11 +153,13 @@ func (p *plan) gently() {
 			if c.leaving() {
 				since, waits = c.row.LastTransitionTime.Time, h.short
 			}
-			if until := since.Add(grace); waits && until.After(p.in.Now) {
+			// Who is silent carries no order out, and may be back before the others are ready.
+			until := since.Add(grace)
+			if waits && until.After(p.in.Now) || p.cutOff && !c.member.answers() {
 				c.verdict.Outcome = Leave
 				p.wakeAt(until)
 			}
-		case c.verdict.Outcome == Run && p.in.Rules.divided && c.wants < c.row.Replicas:
+		case c.verdict.Outcome == Run && p.in.Rules.divided && c.wants < c.row.Replicas && c.member.answers():
 			if h.short && h.replacing && h.until.After(p.in.Now) {
 				c.verdict.Replicas = c.row.Replicas
 				p.wakeAt(h.until)
@@ -173,7 +187,7 @@ func (p *plan) handover(grace time.Duration) handover {
 			continue
 		}
 		since := p.in.Now
-		if c.placed {
+		if c.placed && c.row.Replicas >= c.wants {
 			since = c.row.LastTransitionTime.Time
 		}
 		h.short = h.short || !c.meets()
@@ -199,5 +213,5 @@ func (c *candidate) meets() bool {
 // from each other it is true, too, of one that is about to have it.
 func (c *candidate) grows(r *Rules) bool {
 	return !c.placed || r.divided && c.row.Replicas < c.wants ||
-		r.takesOver() && (c.row.State == v1.PlacementPending || c.row.State == v1.PlacementProgressing)
+		r.takesOver() && c.row.Replicas <= c.wants && (c.row.State == v1.PlacementPending || c.row.State == v1.PlacementProgressing)
 }

@@ -142,7 +142,7 @@ func (t *trial) change(v *Verdict) (string, bool) {
 	case v1.ReasonNoCapacity:
 		return t.makeRoom(m)
 	case v1.ReasonTaintNotTolerated, v1.ReasonEvicted:
-		return t.tolerate(m, v.Reason)
+		return t.tolerate(m, v)
 	}
 	return t.match(v, m)
 }
@@ -189,11 +189,13 @@ func (t *trial) makeRoom(m *Member) (string, bool) {
 }
 
 // tolerate makes the app tolerate the taint that is in its way.
-func (t *trial) tolerate(m *Member, reason string) (string, bool) {
+func (t *trial) tolerate(m *Member, v *Verdict) (string, bool) {
 	s := t.in.Rules.strainOf(m, t.in.LeaderSince)
 	taint := s.repels
-	if reason == v1.ReasonEvicted {
-		taint = s.evicts
+	if v.Reason == v1.ReasonEvicted {
+		if taint = s.evicts; s.silence != nil && v.Message == evictionMessage(m.Name, s.silence) {
+			taint = s.silence
+		}
 	}
 	if taint == nil {
 		return "", false

@@ -21,6 +21,9 @@ const (
 	quotedRunes = 256
 )
 
+// errTooDear is why an evaluation was given up.
+var errTooDear = errors.New("it costs more than one may (cost limit exceeded)")
+
 // Expression is a compiled spec.placement.expression. It is safe for concurrent use.
 type Expression struct {
 	program cel.Program
@@ -110,7 +113,7 @@ func (e *Expression) failed(m *Member, err error) error {
 	instead := "write an expression that has a value for every member"
 	switch {
 	case strings.Contains(says, "cost limit exceeded"):
-		instead = "write one that goes through fewer values"
+		return fmt.Errorf("the expression cannot be evaluated for %s: %w; write one that goes through fewer values", m.Name, errTooDear)
 	case strings.Contains(says, `number "v`):
 		instead = "write semver(cluster.kubernetesVersion, true), which takes the v"
 	}

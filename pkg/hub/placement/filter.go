@@ -27,7 +27,9 @@ type candidate struct {
 	// group and rank order those that may be chosen.
 	group int
 	rank  rank
-	// evicted is why a placed member is to be left, from a time on that may be to come.
+	// strain is what its taints do to it, evicted the one for which it is due to be left, since
+	// evictAt.
+	strain  strain
 	evicted *Taint
 	evictAt time.Time
 	// gentle is true for a Remove that can wait for who takes over, limited for one that a
@@ -99,12 +101,14 @@ func (c *candidate) byOwner(in *Input) bool {
 // byMatch is what the placement asks of the member itself.
 func (c *candidate) byMatch(in *Input) bool {
 	reason, message := in.Rules.mismatch(c.matching, c.index)
+	c.group = int(c.matching.says[c.index].group)
 	switch {
 	case reason == "":
-		c.group = int(c.matching.says[c.index].group)
 		return false
+	case reason == v1.ReasonExpressionFalse && c.placed && in.Rules.usesCapacity:
+		return false // the app itself may be what takes the room
 	case c.stray:
-		c.decide(Keep, v1.ReasonStray, "objects of this app are on "+c.name+" that no decision explains; they are left alone")
+		c.decide(Keep, v1.ReasonStray, strayMessage(c.name))
 	case reason == v1.ReasonExpressionFailed:
 		c.decide(Keep, reason, message)
 	default:
@@ -127,14 +131,14 @@ func (c *candidate) byState(in *Input) bool {
 		return true
 	}
 	if c.placed {
-		c.evicted, c.evictAt = strain.evicts, strain.at
+		c.strain = strain
 		return false
 	}
 	reason, message := c.unfit(in, strain.repels)
 	if reason != "" {
 		c.decide(Remove, reason, message)
 		if c.stray {
-			c.decide(Keep, v1.ReasonStray, "objects of this app are on "+c.name+" that no decision explains; they are left alone")
+			c.decide(Keep, v1.ReasonStray, strayMessage(c.name))
 		}
 	}
 	return c.decided
@@ -198,4 +202,8 @@ func evictionMessage(name string, t *Taint) string {
 		return fmt.Sprintf("%s has not answered for longer than the app tolerates, and other members take over", name)
 	}
 	return name + " has " + describe(t) + ", which the app does not tolerate any longer"
+}
+
+func strayMessage(name string) string {
+	return "objects of this app are on " + name + " that no decision explains; they are left alone"
 }

@@ -136,6 +136,9 @@ func mayRun(t *rapid.T, in Input, m *Member, row *v1.PlacementRow) {
 // spreadHolds counts domains anew. Which members are left to choose follows from why they
 // were not chosen.
 func spreadHolds(t *rapid.T, in Input, r Result) {
+	if in.Rules.divided && slices.ContainsFunc(r.Verdicts, func(v Verdict) bool { return v.Reason == v1.ReasonStray }) {
+		return // a stray that was chosen, and for which no pod is left, is only kept
+	}
 	for _, s := range in.Rules.spread {
 		if s.WhenUnsatisfiable == v1.ScheduleAnyway || len(in.Rules.groups) > 0 {
 			continue // what is left to choose in an earlier group is not known here
@@ -234,7 +237,7 @@ func TestFleetIsStable(t *testing.T) {
 			t.Fatalf("-once +again:\n%s", diff)
 		}
 		for _, v := range again.Verdicts {
-			if v.Outcome == Leave {
+			if v.Outcome == Leave && !again.CutOff {
 				t.Fatalf("%+v although all is done", v)
 			}
 		}

@@ -37,14 +37,14 @@ func (p *plan) limit() {
 	if len(lost) == 0 || rows < fewestLimited || 2*(len(lost)+underWay) <= rows {
 		return
 	}
-	plan := planHash(p.in, lost)
+	plan := planHash(p.in, v1.ReasonAwaitingAck, lost)
 	if p.in.Acknowledged == plan {
 		return
 	}
 	p.asks = Question{
 		Reason: v1.ReasonAwaitingAck, Plan: plan, Clusters: lost,
-		Message: fmt.Sprintf("the app would leave %d of its %d members (%s), which is more than half: nothing is changed until that is taken back or acknowledged: kubectl myapp ack --plan %s",
-			len(lost), rows, some(lost), plan),
+		Message: fmt.Sprintf("the app would leave %d of its %d members (%s), which is more than half: nothing is changed until that is taken back or acknowledged: %s",
+			len(lost), rows, some(lost), ackCommand(p.in, plan)),
 	}
 	p.hold(plan)
 }
@@ -54,7 +54,7 @@ func (p *plan) hold(hash string) {
 	for i := range p.candidates {
 		c := &p.candidates[i]
 		v := &c.verdict
-		held := v.Outcome == Run || v.Outcome == Remove && c.limited
+		held := v.Outcome == Run || v.Outcome == Remove && (c.limited || c.gentle)
 		if !held || c.leaving() || c.row != nil && !c.placed {
 			continue
 		}
@@ -66,11 +66,11 @@ func (p *plan) hold(hash string) {
 	}
 }
 
-// planHash names a set of members that an app would leave under one generation of its
-// spec.
-func planHash(in *Input, clusters []string) string {
+// planHash names a set of members that an app would leave for a reason under one generation
+// of its spec.
+func planHash(in *Input, why string, clusters []string) string {
 	h := sha256.New()
-	h.Write([]byte(in.UID + "\n" + strconv.FormatInt(in.Generation, 10)))
+	h.Write([]byte(why + "\n" + in.UID + "\n" + strconv.FormatInt(in.Generation, 10)))
 	clusters = slices.Sorted(slices.Values(clusters))
 	h.Write([]byte("\n" + strings.Join(clusters, "\n")))
 	return hex.EncodeToString(h.Sum(nil))[:12]
@@ -90,4 +90,23 @@ func count(n int, one, many string) string {
 		return "1 " + one
 	}
 	return fmt.Sprintf("%d %s", n, many)
+}
+
+// keepWithinQuota keeps the app where it is for as long as a quota does not let it go where
+// it should: otherwise it would leave one place and not come to the other.
+func (p *plan) keepWithinQuota() {
+	if p.in.Exceeded == "" {
+		return
+	}
+	for i := range p.candidates {
+		if c := &p.candidates[i]; c.placed && !c.leaving() && c.verdict.Outcome == Remove && c.gentle {
+			c.decide(Keep, v1.ReasonQuotaExceeded, p.in.Exceeded)
+		}
+	}
+}
+
+// ackCommand is what a person types to acknowledge a plan.
+func ackCommand(in *Input, plan string) string {
+	namespace, name, _ := strings.Cut(in.App, "/")
+	return "kubectl myapp ack " + name + " -n " + namespace + " --plan " + plan
 }

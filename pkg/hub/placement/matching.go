@@ -1,6 +1,7 @@
 package placement
 
 import (
+	"errors"
 	"slices"
 
 	"k8s.io/apimachinery/pkg/labels"
@@ -16,6 +17,8 @@ type matching struct {
 	says    []said
 	// errors are of those for which the expression has no value.
 	errors map[int]string
+	// tooDear is for how many it costs more than it may.
+	tooDear int
 }
 
 // said is what the rules say of one member.
@@ -37,9 +40,9 @@ const (
 	topologyMissing
 )
 
-// mostFailures is for how many members an expression may fail before it is taken for one
-// that fails for all: each failure costs as much as an evaluation may.
-const mostFailures = 100
+// mostTooDear is for how many members an expression may cost too much before it is taken for
+// one that does for all.
+const mostTooDear = 100
 
 // match looks at every member, or remembers.
 func (r *Rules) match(members []Member) *matching {
@@ -68,9 +71,6 @@ func (r *Rules) say(is *Member, m *matching, i int) said {
 	case !r.selector.Matches(labels.Set(is.Labels)):
 		return said{why: labelsDiffer}
 	}
-	if w := r.evaluate(is, m, i); w != admitted {
-		return said{why: w}
-	}
 	group := r.groupOf(is)
 	switch {
 	case group < 0:
@@ -78,7 +78,7 @@ func (r *Rules) say(is *Member, m *matching, i int) said {
 	case r.topologyMissing(is) != "":
 		return said{why: topologyMissing}
 	}
-	return said{group: int8(group)} //nolint:gosec // the API admits eight
+	return said{why: r.evaluate(is, m, i), group: int8(group)} //nolint:gosec // the API admits eight
 }
 
 func (r *Rules) evaluate(is *Member, m *matching, i int) why {
@@ -88,13 +88,16 @@ func (r *Rules) evaluate(is *Member, m *matching, i int) why {
 	if m.errors == nil {
 		m.errors = map[int]string{}
 	}
-	if len(m.errors) >= mostFailures {
+	if m.tooDear >= mostTooDear {
 		return expressionFails
 	}
 	matches, err := r.expression.Matches(is)
 	switch {
 	case err != nil:
 		m.errors[i] = err.Error()
+		if errors.Is(err, errTooDear) {
+			m.tooDear++
+		}
 		return expressionFails
 	case !matches:
 		return expressionFalse
@@ -136,7 +139,7 @@ func (r *Rules) mismatch(m *matching, i int) (reason, message string) {
 	case expressionFails:
 		says := m.errors[i]
 		if says == "" {
-			says = "it fails for too many members"
+			says = "it costs too much"
 		}
 		return v1.ReasonExpressionFailed, "spec.placement.expression cannot be told for " + is.Name + ": " + says
 	case inNoGroup:

@@ -57,16 +57,23 @@ func MemberOf(m *v1.MemberCluster) Member {
 			is.Properties[k] = string(v)
 		}
 	}
-	for k, v := range m.Annotations {
-		if strings.HasPrefix(k, annotationPrefix) {
-			if is.Annotations == nil {
-				is.Annotations = map[string]string{}
-			}
-			is.Annotations[k] = v
-		}
-	}
+	is.Annotations = Annotations(m)
 	is.Taints = taintsOf(m)
 	return is
+}
+
+// Annotations are those of a member that expressions see; nil if there are none.
+func Annotations(m *v1.MemberCluster) map[string]string {
+	var seen map[string]string
+	for k, v := range m.Annotations {
+		if strings.HasPrefix(k, annotationPrefix) {
+			if seen == nil {
+				seen = map[string]string{}
+			}
+			seen[k] = v
+		}
+	}
+	return seen
 }
 
 // allowedNamespaces are those whose apps may be on a member, nil for all. With a selector

@@ -3,7 +3,6 @@ package placement
 import (
 	"cmp"
 	"container/heap"
-	"fmt"
 	"math"
 
 	"k8s.io/apimachinery/pkg/labels"
@@ -37,6 +36,8 @@ func (p *plan) divide() {
 		c.verdict.Replicas = c.wants
 		switch {
 		case c.wants > 0 || total == 0:
+		case c.stray:
+			c.decide(Keep, v1.ReasonStray, strayMessage(c.name))
 		case c.placed:
 			c.verdict.Message = "there are not enough replicas for " + c.name + " to run any"
 		default:
@@ -109,7 +110,8 @@ func (p *plan) shareOf(c *candidate, total int32) share {
 }
 
 // most is how many pods a member can run: as many as the placement allows, and where
-// capacity counts, as it has room for beside those that it has.
+// capacity counts, as it has room for beside those that are ready. It is never fewer than
+// it was told to.
 func (p *plan) most(c *candidate) int32 {
 	r := p.in.Rules
 	most := int32(math.MaxInt32)
@@ -119,14 +121,15 @@ func (p *plan) most(c *candidate) int32 {
 	if r.division != v1.DivideFreeCapacity && len(r.groups) == 0 {
 		return most
 	}
-	has := int32(0)
+	has, ready := int32(0), int32(0)
 	if c.placed {
-		has = c.row.Replicas
+		has, ready = c.row.Replicas, min(c.row.Replicas, c.row.ReadyReplicas)
 	}
 	room, known := p.in.room(c.member)
 	switch {
 	case known:
-		return int32(min(int64(most), room+int64(has)))
+		// Pods that wait for room are not in what the member reports.
+		return int32(min(int64(most), max(int64(has), room+int64(ready))))
 	case r.division == v1.DivideFreeCapacity:
 		return min(most, has)
 	}
@@ -262,8 +265,4 @@ func (q *queue) Pop() any {
 	last := (*q)[len(*q)-1]
 	*q = (*q)[:len(*q)-1]
 	return last
-}
-
-func (v *Verdict) String() string {
-	return fmt.Sprintf("%s: %s (%s)", v.Cluster, v.Outcome, v.Reason)
 }

@@ -98,6 +98,7 @@ func planOf(in *Input) *plan {
 	p.evict()
 	p.choose()
 	p.divide()
+	p.keepWithinQuota()
 	p.limit()
 	p.gently()
 	return p

@@ -587,3 +587,102 @@ func TestExplainSaysIt(t *testing.T) {
 		t.Errorf("the share is %q", e.Share)
 	}
 }
+
+// What a review found: each was an app that ended for no good reason.
+func TestNobodyIsLeftForNothing(t *testing.T) {
+	groups := &v1.Placement{Groups: []v1.ClusterGroup{{Name: "home", ClusterSelector: region("eu")}, {Name: "away", ClusterSelector: region("us")}}}
+	s := tell(t, groups, "eu-1", "us-1", "us-2", "xx-1")
+	s.want("at home", "eu-1")
+	for _, full := range []string{"us-1", "us-2"} {
+		s.member(full).Free = &v1.Amounts{}
+	}
+	s.silent(true, "eu-1")
+	s.later(400 * time.Second)
+	s.want("the next group is full", "eu-1:Unknown")
+
+	p := &v1.Placement{ReplicaScheduling: &v1.ReplicaScheduling{Type: v1.ReplicasDivided}}
+	s = tell(t, p, "eu-1", "us-1", "us-2")
+	s.in.Replicas = 1
+	s.in.Rows = append(rows(v1.PlacementReady, "eu-1"), rows(v1.PlacementStray, "us-1", "us-2")...)
+	s.in.Rows[0].Replicas, s.in.Rows[0].ReadyReplicas = 1, 1
+	s.want("strays for which no pod is left are left alone", "eu-1=1 us-1=0:Stray us-2=0:Stray")
+
+	s = tell(t, &v1.Placement{ClusterNames: []string{"eu-1"}}, "eu-1", "us-1")
+	s.want("in one place", "eu-1")
+	s.spec.Placement.ClusterNames = []string{"us-1"}
+	s.in.Exceeded = "one cluster is all that the quota allows"
+	s.want("what may not come elsewhere does not leave here", "eu-1")
+
+	s = tell(t, &v1.Placement{}, "a-1", "a-2", "a-3", "b-1", "b-2")
+	s.settled()
+	s.spec.Placement.ClusterSelector = region("b")
+	s.settled()
+	s.taint(v1.TaintNoExecute, "a-1")
+	s.want("while an edit is held nobody is left for a taint either", "a-1 a-2 a-3 b-1 b-2")
+}
+
+// A member that falls silent while it is left keeps the app until others are ready.
+func TestFlapDuringAMove(t *testing.T) {
+	s := tell(t, number(1), "eu-1", "us-1")
+	s.spec.Placement.Preferences = []v1.ClusterPreference{{ClusterSelector: *region("eu"), Weight: 10}}
+	s.want("at home", "eu-1")
+	s.taint(v1.TaintNoExecute, "eu-1")
+	s.wantOnce(false, "us-1 takes over", "eu-1:Leaving us-1:Pending")
+	s.member("eu-1").Ready = false
+	s.wantOnce(false, "a moment's silence", "eu-1:Leaving us-1:Pending")
+	s.member("eu-1").Ready = true
+	s.wantOnce(false, "nothing was lost", "eu-1:Leaving us-1:Pending")
+	s.want("and now it goes", "us-1")
+}
+
+func TestDividedFailsOver(t *testing.T) {
+	p := &v1.Placement{ReplicaScheduling: &v1.ReplicaScheduling{Type: v1.ReplicasDivided}}
+	s := tell(t, p, "eu-1", "eu-2", "us-1")
+	s.want("evenly", "eu-1=4 eu-2=4 us-1=4")
+	s.silent(true, "eu-1")
+	s.want("it is waited for", "eu-1=4:Unknown eu-2=4 us-1=4")
+	s.later(301 * time.Second)
+	s.want("the others run what it had", "eu-1=4:Removing eu-2=6 us-1=6")
+}
+
+// A growing share that is long Ready is no reason to give up pods at once.
+func TestPodsMoveGentlyBetweenOldMembers(t *testing.T) {
+	p := &v1.Placement{ReplicaScheduling: &v1.ReplicaScheduling{Type: v1.ReplicasDivided}}
+	s := tell(t, p, "eu-1", "us-1")
+	s.in.Rows = []v1.PlacementRow{
+		{Cluster: "eu-1", State: v1.PlacementReady, Replicas: 10, ReadyReplicas: 10, LastTransitionTime: metav1.NewTime(noon.Add(-24 * time.Hour))},
+		{Cluster: "us-1", State: v1.PlacementReady, Replicas: 2, ReadyReplicas: 2, LastTransitionTime: metav1.NewTime(noon.Add(-24 * time.Hour))},
+	}
+	s.wantOnce(false, "us-1 grows first", "eu-1=10 us-1=6:Pending")
+	s.want("then eu-1 gives up what is too much", "eu-1=6 us-1=6")
+}
+
+// An app does not leave a member because of the room that it takes there itself.
+func TestExpressionOverWhatIsFree(t *testing.T) {
+	s := tell(t, &v1.Placement{Expression: `quantity(cluster.free["memory"]).isGreaterThan(quantity("1Gi"))`}, "eu-1", "us-1")
+	for _, name := range []string{"eu-1", "us-1"} {
+		s.member(name).Free = &v1.Amounts{CPUMillis: 1000, MemoryMiB: 1500, Pods: 10}
+	}
+	s.in.Pod = Pod{MemoryMiB: 500}
+	s.want("there is room, and then there is less", "eu-1 us-1")
+}
+
+// Members that lack a label say nothing of others.
+func TestManyMembersLackALabel(t *testing.T) {
+	var names []string
+	for i := range 150 {
+		names = append(names, fmt.Sprintf("a-%03d", i))
+	}
+	s := tell(t, &v1.Placement{Expression: `cluster.labels["gpu"] == "yes"`}, append(names, "z-1")...)
+	s.member("z-1").Labels["gpu"] = "yes"
+	s.want("one has it", "z-1")
+}
+
+func TestDrainOfASilentMember(t *testing.T) {
+	s := tell(t, &v1.Placement{}, "eu-1", "us-1")
+	s.want("everywhere", "eu-1 us-1")
+	s.silent(true, "eu-1")
+	s.later(time.Hour)
+	s.taint(v1.TaintNoExecute, "eu-1")
+	s.want("that it is silent does not hide that it is drained", "eu-1:Removing us-1")
+}

@@ -24,8 +24,8 @@ type Diff struct {
 	Text string `json:"text"`
 }
 
-// compare renders what members have and what they get, and gives those that have the app
-// before and after and get something else.
+// compare renders what members have and what they get that run the app, and gives those
+// that have it before and after and get something else.
 func (p *Plan) compare(before, after State, rows []v1.PlacementRow) (updated []string, err error) {
 	same := map[string]*Diff{}
 	had := map[string]bool{}
@@ -35,9 +35,6 @@ func (p *Plan) compare(before, after State, rows []v1.PlacementRow) (updated []s
 	}
 	for i := range rows {
 		row := &rows[i]
-		if row.State == v1.PlacementStray || row.State == v1.PlacementRemoving || row.State == v1.PlacementLeaving {
-			continue
-		}
 		var old, next objects
 		if had[row.Cluster] {
 			was := rowOf(after.App.Status.Placements, row.Cluster)

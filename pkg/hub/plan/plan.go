@@ -103,7 +103,13 @@ func Of(before, after State) (Plan, error) {
 			touched[changes[i].Cluster] = true
 		}
 	}
-	updated, err := p.compare(before, after, forecast.Rows)
+	runs := map[string]bool{}
+	for i := range forecast.Last.Verdicts {
+		v := &forecast.Last.Verdicts[i]
+		runs[v.Cluster] = v.Outcome == placement.Run
+	}
+	kept := slices.DeleteFunc(slices.Clone(forecast.Rows), func(r v1.PlacementRow) bool { return !runs[r.Cluster] })
+	updated, err := p.compare(before, after, kept)
 	if err != nil {
 		return p, err
 	}
