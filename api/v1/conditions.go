@@ -31,12 +31,15 @@ const (
 	// ConditionJoined is True when the hub has a credential for the member (Push), or
 	// its agent one for the hub (Pull).
 	ConditionJoined = "Joined"
+	// ConditionCapacityKnown is True when status.capacity is what the cluster's nodes have
+	// and what is requested of it. Nothing but placement by capacity depends on it.
+	ConditionCapacityKnown = "CapacityKnown"
 )
 
 // MemberConditions is the complete set of condition types of a MemberCluster, in the
 // order in which they come about.
 func MemberConditions() []string {
-	return []string{ConditionAccepted, ConditionJoined, ConditionReady}
+	return []string{ConditionAccepted, ConditionJoined, ConditionReady, ConditionCapacityKnown}
 }
 
 // AppConditions is the complete set of condition types of a MyApp, in the
@@ -194,6 +197,11 @@ const (
 	ReasonJoined = "Joined"
 	// ReasonConnected: the member answers.
 	ReasonConnected = "Connected"
+	// ReasonMeasured: nodes and pods of the member's cluster are counted.
+	ReasonMeasured = "Measured"
+	// ReasonNamespacedMember: the member is one namespace of its cluster, whose nodes are
+	// not its own.
+	ReasonNamespacedMember = "NamespacedMember"
 	// ReasonUnreachable: the member's API server does not answer the hub.
 	ReasonUnreachable = "Unreachable"
 	// ReasonHeartbeatMissing: the member's agent has fallen silent.

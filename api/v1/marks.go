@@ -105,6 +105,11 @@ const (
 	HubCA = "ca.crt"
 	// AgentLease is the Lease in the mailbox that the agent renews.
 	AgentLease = "agent"
+	// AgentReport is the MemberReport in the mailbox in which the agent describes its cluster.
+	AgentReport = "agent"
+	// FactsInterval is by default the least time between two reports of what changes on a
+	// member's cluster.
+	FactsInterval = 30 * time.Second
 	// HeartbeatInterval is the time between two renewals of the Lease by default.
 	HeartbeatInterval = 40 * time.Second
 	// AgentTokenLife is the life of an agent's token. The hub's admission policies admit

@@ -16,8 +16,13 @@ import (
 // +kubebuilder:printcolumn:name="Mode",type=string,JSONPath=`.spec.mode`
 // +kubebuilder:printcolumn:name="Accepted",type=string,JSONPath=`.status.conditions[?(@.type=="Accepted")].status`
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
+// +kubebuilder:printcolumn:name="Version",type=string,JSONPath=`.status.kubernetesVersion`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 // +kubebuilder:printcolumn:name="Namespace",type=string,priority=1,JSONPath=`.spec.namespace`
+// +kubebuilder:printcolumn:name="CPU-Requested",type=integer,priority=1,description="thousandths of a core",JSONPath=`.status.capacity.requested.cpuMillis`
+// +kubebuilder:printcolumn:name="CPU",type=integer,priority=1,description="thousandths of a core",JSONPath=`.status.capacity.allocatable.cpuMillis`
+// +kubebuilder:printcolumn:name="Memory-Requested",type=integer,priority=1,description="MiB",JSONPath=`.status.capacity.requested.memoryMiB`
+// +kubebuilder:printcolumn:name="Memory",type=integer,priority=1,description="MiB",JSONPath=`.status.capacity.allocatable.memoryMiB`
 // +kubebuilder:printcolumn:name="Reason",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
 // +kubebuilder:printcolumn:name="Message",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Ready")].message`
 // +kubebuilder:validation:XValidation:rule="size(self.metadata.name) <= 56 && self.metadata.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",message="metadata.name becomes part of a namespace's name (member-NAME): use at most 56 lower-case letters, digits and '-', starting and ending with a letter or digit"
@@ -262,7 +267,7 @@ type MemberClusterStatus struct {
 	// +kubebuilder:validation:MaxLength=64
 	KubernetesVersion string `json:"kubernetesVersion,omitempty"`
 	// Capacity is what the cluster's nodes have for pods. It is missing if that is not
-	// known, as for a namespaced member.
+	// known, as for a namespaced member; the condition CapacityKnown says why.
 	// +optional
 	Capacity *Capacity `json:"capacity,omitempty"`
 	// APIs are the kinds that the cluster serves and an app may need, as VERSION/KIND or
@@ -274,8 +279,9 @@ type MemberClusterStatus struct {
 	// +kubebuilder:validation:items:MaxLength=450
 	APIs []string `json:"apis,omitempty"`
 	// Conditions are Accepted: spec.accepted lets apps be placed; Joined: the hub or
-	// the agent has a credential; and Ready: True when the cluster answers, Unknown when
-	// it has fallen silent, False when the hub cannot use it as it is described.
+	// the agent has a credential; Ready: True when the cluster answers, Unknown when
+	// it has fallen silent, False when the hub cannot use it as it is described; and
+	// CapacityKnown: capacity is measured, or why it is not.
 	// +optional
 	// +listType=map
 	// +listMapKey=type
@@ -283,9 +289,11 @@ type MemberClusterStatus struct {
 }
 
 // Capacity is what a cluster's nodes have for pods. Amounts are rounded, so that they do
-// not change with every pod.
+// not change with every pod: what is requested is at most 1/32 of what is allocatable
+// above the truth and never below it, what is allocatable never above.
 type Capacity struct {
-	// Allocatable is what all nodes together have that pods can be scheduled to.
+	// Allocatable is what all nodes together have that pods can be scheduled to: those
+	// that are ready, not cordoned, and without a taint NoSchedule or NoExecute.
 	Allocatable Amounts `json:"allocatable"`
 	// Requested is what the pods on them request.
 	Requested Amounts `json:"requested"`
@@ -295,12 +303,15 @@ type Capacity struct {
 type Amounts struct {
 	// CPUMillis is CPU time in thousandths of a core. Example: 4000
 	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=1000000000000
 	CPUMillis int64 `json:"cpuMillis"`
 	// MemoryMiB is memory in mebibytes. Example: 8192
 	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=1000000000000
 	MemoryMiB int64 `json:"memoryMiB"`
 	// Pods is a number of pods. Example: 110
 	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=1000000000000
 	Pods int64 `json:"pods"`
 }
 

@@ -14,6 +14,7 @@ func AddToScheme(s *runtime.Scheme) error {
 	s.AddKnownTypes(GroupVersion,
 		&MyApp{}, &MyAppList{},
 		&MemberCluster{}, &MemberClusterList{},
+		&MemberReport{}, &MemberReportList{},
 		&PlacementQuota{}, &PlacementQuotaList{},
 		&Work{}, &WorkList{},
 	)
