@@ -53,18 +53,19 @@ type MemberReportSpec struct {
 	APIs []string `json:"apis,omitempty"`
 }
 
-// CapacityUnknown is why the capacity of a cluster is not known.
+// CapacityUnknown is why the capacity of a cluster is not known; it becomes the reason of the
+// condition CapacityKnown.
 //
 // +kubebuilder:validation:Enum=PermissionMissing;Unreadable;NamespacedMember
 type CapacityUnknown string
 
 const (
 	// CapacityForbidden: nodes or pods may not be read.
-	CapacityForbidden CapacityUnknown = ReasonPermissionMissing
+	CapacityForbidden CapacityUnknown = "PermissionMissing"
 	// CapacityUnreadable: nodes or pods cannot be read.
-	CapacityUnreadable CapacityUnknown = ReasonUnreadable
+	CapacityUnreadable CapacityUnknown = "Unreadable"
 	// CapacityNamespaced: the member is one namespace of its cluster.
-	CapacityNamespaced CapacityUnknown = ReasonNamespacedMember
+	CapacityNamespaced CapacityUnknown = "NamespacedMember"
 )
 
 // MemberReportList is a list of MemberReports.

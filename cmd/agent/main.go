@@ -73,6 +73,7 @@ func command() *cobra.Command {
 	f := cmd.Flags()
 	f.StringVar(&secret, "secret", "myapp-hub-system/myapp-agent", "NAMESPACE/NAME of the Secret on the own cluster that kubectl myapp join has made")
 	f.DurationVar(&o.HeartbeatInterval, "heartbeat-interval", v1.HeartbeatInterval, "time between two signs of life; the hub takes the member for silent after two of them and 5 s")
+	f.DurationVar(&o.FactsInterval, "facts-interval", v1.FactsInterval, "least time between two reports of what changes on the cluster: version, kinds, capacity")
 	f.StringVar(&kubeconfig, "kubeconfig", "", "kubeconfig of the agent's own cluster; default: the Pod's own credential")
 	f.StringVar(&o.MetricsBindAddress, "metrics-bind-address", ":8443", "address of /metrics (TLS, authenticated); 0 switches it off")
 	f.StringVar(&o.MetricsCertDir, "metrics-cert-dir", "", "directory with tls.crt and tls.key for /metrics; default: a self-signed certificate")

@@ -33,6 +33,7 @@ import (
 
 	v1 "github.com/example/myapp-hub/api/v1"
 	"github.com/example/myapp-hub/pkg/agent/apply"
+	"github.com/example/myapp-hub/pkg/agent/census"
 	"github.com/example/myapp-hub/pkg/agent/heartbeat"
 	"github.com/example/myapp-hub/pkg/agent/identity"
 	"github.com/example/myapp-hub/pkg/agent/mailbox"
@@ -69,6 +70,9 @@ type Options struct {
 	// member for silent after two and a half of them and 5 s. Between 1 s and 45 s.
 	// Default: 30 s.
 	HeartbeatInterval time.Duration
+	// FactsInterval is the least time between two reports of what changes on the cluster:
+	// version, kinds, capacity. At least 1 s. Default: 30 s.
+	FactsInterval time.Duration
 	// PprofBindAddress serves Go's profiles, which show what is in memory, without
 	// asking who reads them: it has to be an address of the loopback interface.
 	// Default: off. Example: 127.0.0.1:6060
@@ -85,6 +89,12 @@ func Run(ctx context.Context, o Options) error {
 	}
 	if o.HeartbeatInterval < time.Second || o.HeartbeatInterval > 45*time.Second {
 		return fmt.Errorf("a sign of life every %s is too often or too seldom: set --heartbeat-interval to something between 1s and 45s", o.HeartbeatInterval)
+	}
+	if o.FactsInterval == 0 {
+		o.FactsInterval = v1.FactsInterval
+	}
+	if o.FactsInterval < time.Second {
+		return fmt.Errorf("a report every %s is too often: set --facts-interval to 1s or more", o.FactsInterval)
 	}
 	if err := pprof.CheckAddress(o.PprofBindAddress); err != nil {
 		return err
@@ -226,10 +236,21 @@ func setup(mgr manager.Manager, own cluster.Cluster, o Options, who self) error 
 	if err := apply.RegisterMetrics(); err != nil {
 		return fmt.Errorf("registering metrics: %w", err)
 	}
+	report := mailbox.NewMemberReport(mgr.GetAPIReader(), mgr.GetClient(), who.Member, mgr.GetLogger().WithName("report"))
+	counting, err := census.New(census.Options{
+		Config: own.GetConfig(), HTTP: own.GetHTTPClient(), Namespaced: who.Namespace != "", Interval: o.FactsInterval,
+		Report: report.Report, Log: mgr.GetLogger().WithName("census"),
+	})
+	if err != nil {
+		return fmt.Errorf("making the census of the own cluster: %w", err)
+	}
 	works := &mailbox.Reconciler{Hub: mgr.GetClient(), Live: mgr.GetAPIReader(), Clock: clock.RealClock{}}
 	err = mailbox.Setup(mgr, works, apply.Config{
 		Member: who.Member, Namespace: who.Namespace, Tenants: o.TenantServiceAccount != "", Cache: own.GetCache(), Metadata: writer, Dynamic: whole, Mapper: own.GetRESTMapper(),
-		Discover: func() (meta.RESTMapper, error) { return apply.NewMapper(own.GetConfig(), own.GetHTTPClient()) },
+		Discover: func() (meta.RESTMapper, error) {
+			counting.Look()
+			return apply.NewMapper(own.GetConfig(), own.GetHTTPClient())
+		},
 	})
 	if err != nil {
 		return err
@@ -244,7 +265,11 @@ func setup(mgr manager.Manager, own cluster.Cluster, o Options, who self) error 
 	endpoint := &identity.Endpoint{
 		Credential: who.Credential, Store: who.store, Tokens: who.tokens, Cache: mgr.GetCache(), Log: mgr.GetLogger().WithName("identity"),
 	}
-	for what, runnable := range map[string]manager.Runnable{"heartbeat": beat, "hub's address": endpoint} {
+	count := manager.RunnableFunc(func(ctx context.Context) error {
+		counting.Run(ctx)
+		return nil
+	})
+	for what, runnable := range map[string]manager.Runnable{"heartbeat": beat, "hub's address": endpoint, "census": count, "member's report": report} {
 		if err := mgr.Add(runnable); err != nil {
 			return fmt.Errorf("adding the %s: %w", what, err)
 		}
@@ -288,6 +313,7 @@ func hubMapper() meta.RESTMapper {
 	m := meta.NewDefaultRESTMapper(nil)
 	m.Add(v1.GroupVersion.WithKind("Work"), meta.RESTScopeNamespace)
 	m.Add(v1.GroupVersion.WithKind("WorkList"), meta.RESTScopeNamespace) // a cache of one namespace asks for that
+	m.Add(v1.GroupVersion.WithKind("MemberReport"), meta.RESTScopeNamespace)
 	m.Add(corev1.SchemeGroupVersion.WithKind("Secret"), meta.RESTScopeNamespace)
 	m.Add(corev1.SchemeGroupVersion.WithKind("ConfigMap"), meta.RESTScopeNamespace)
 	m.Add(corev1.SchemeGroupVersion.WithKind("ConfigMapList"), meta.RESTScopeNamespace)
