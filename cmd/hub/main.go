@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 	"k8s.io/client-go/tools/clientcmd"
 
+	v1 "github.com/example/myapp-hub/api/v1"
 	"github.com/example/myapp-hub/pkg/hub"
 	"github.com/example/myapp-hub/pkg/logging"
 )
@@ -60,6 +61,7 @@ func command() *cobra.Command {
 	f.DurationVar(&o.LeaderElection.LeaseDuration, "leader-elect-lease-duration", o.LeaderElection.LeaseDuration, "how long others wait for a silent leader")
 	f.DurationVar(&o.LeaderElection.RenewDeadline, "leader-elect-renew-deadline", o.LeaderElection.RenewDeadline, "how long a leader tries to renew before it gives up")
 	f.DurationVar(&o.LeaderElection.RetryPeriod, "leader-elect-retry-period", o.LeaderElection.RetryPeriod, "how long to wait between tries")
+	f.DurationVar(&o.FactsInterval, "facts-interval", v1.FactsInterval, "least time between two reports of what changes on a Push member: version, kinds, capacity; 0 measures nothing")
 	f.StringVar(&logFormat, "log-format", logging.JSON, "json or text")
 	f.IntVarP(&verbosity, "v", "v", 0, "log verbosity: 1 shows every change on a member")
 	return cmd

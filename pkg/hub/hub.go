@@ -73,6 +73,8 @@ func Run(ctx context.Context, o Options) error {
 		Namespace: o.Namespace,
 		Username:  username,
 		Mapper:    apply.NewMapper,
+
+		FactsInterval: o.FactsInterval,
 		CacheOptions: func(member, namespace string) cache.Options {
 			return apply.CacheOptions(id, member, namespace)
 		},

@@ -36,6 +36,9 @@ type Options struct {
 	WebhookCertDir string
 	// HealthProbeBindAddress serves /healthz and /readyz. Example: :8081
 	HealthProbeBindAddress string
+	// FactsInterval is the least time between two reports of what changes on a Push member:
+	// version, kinds, capacity. 0: none are made. Else at least 1 s. Example: 30s
+	FactsInterval time.Duration
 	// PprofBindAddress serves Go's profiles, which show what is in memory, without
 	// asking who reads them: it has to be an address of the loopback interface.
 	// Default: off. Example: 127.0.0.1:6060
@@ -85,6 +88,9 @@ func (o Options) Validate() error {
 	}
 	if err := pprof.CheckAddress(o.PprofBindAddress); err != nil {
 		return err
+	}
+	if o.FactsInterval != 0 && o.FactsInterval < time.Second {
+		return fmt.Errorf("a report of each member every %s is too often: set --facts-interval to 1s or more, or to 0 for none", o.FactsInterval)
 	}
 	if o.WebhookCertDir != "" {
 		_, port, err := net.SplitHostPort(o.WebhookBindAddress)

@@ -203,13 +203,22 @@ func everyApp(c client.Reader) func(context.Context) ([]reconcile.Request, error
 	}
 }
 
-// memberChanged lets events through that may change a placement or a row.
+// memberChanged lets events through that may change a placement or a row. What is known of
+// a member's cluster changes with every pod there, and no decision depends on it.
 func memberChanged() predicate.TypedPredicate[*v1.MemberCluster] {
 	return predicate.TypedFuncs[*v1.MemberCluster]{
 		UpdateFunc: func(e event.TypedUpdateEvent[*v1.MemberCluster]) bool {
 			return e.ObjectOld.UID != e.ObjectNew.UID || e.ObjectOld.Generation != e.ObjectNew.Generation || !maps.Equal(e.ObjectOld.Labels, e.ObjectNew.Labels) ||
 				!maps.Equal(placement.Annotations(e.ObjectOld), placement.Annotations(e.ObjectNew)) ||
-				!apiequality.Semantic.DeepEqual(e.ObjectOld.Status, e.ObjectNew.Status)
+				!apiequality.Semantic.DeepEqual(withoutCapacity(e.ObjectOld.Status), withoutCapacity(e.ObjectNew.Status))
 		},
 	}
+}
+
+// withoutCapacity is a status without what changes all the time: a pass that wants room
+// looks again by itself.
+func withoutCapacity(status v1.MemberClusterStatus) v1.MemberClusterStatus {
+	status.Capacity = nil
+	status.Conditions = slices.DeleteFunc(slices.Clone(status.Conditions), func(c metav1.Condition) bool { return c.Type == v1.ConditionCapacityKnown })
+	return status
 }

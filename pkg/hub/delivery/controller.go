@@ -54,6 +54,8 @@ type Session interface {
 	Suspect()
 	// Refuse ends the connection to a member that asks too much of the hub.
 	Refuse(message string)
+	// Look says that the member may serve other kinds than before.
+	Look()
 }
 
 // Controller is the multicluster controller of deliveries. It is a
@@ -135,7 +137,10 @@ func (c *Controller) serve(ctx context.Context, member string, session Session) 
 	}
 	engine := apply.New(apply.Config{
 		Member: member, Namespace: session.Namespace(), Tenants: session.Tenants(), Cache: session.GetCache(), Metadata: session.Metadata(), Dynamic: session.Dynamic(), Mapper: session.GetRESTMapper(),
-		Discover: func() (meta.RESTMapper, error) { return apply.NewMapper(session.GetConfig(), session.GetHTTPClient()) },
+		Discover: func() (meta.RESTMapper, error) {
+			session.Look()
+			return apply.NewMapper(session.GetConfig(), session.GetHTTPClient())
+		},
 		OnChange: func(app apply.App, initial bool) {
 			req := request(member, app.NamespacedName)
 			switch {

@@ -11,6 +11,8 @@ import (
 
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/multicluster-runtime/pkg/multicluster"
+
+	v1 "github.com/example/myapp-hub/api/v1"
 )
 
 // Phase is where a connection stands.
@@ -88,6 +90,7 @@ type connection struct {
 	mu      sync.Mutex
 	state   ConnState
 	session *Session
+	facts   *v1.MemberReportSpec
 }
 
 // attempt is one try to reach the member and what came of it.
@@ -167,6 +170,12 @@ func (c *connection) serve(ctx context.Context, a *attempt, aware multicluster.A
 	started := make(chan error, 1)
 	go func() { started <- a.session.Start(sessionCtx) }()
 
+	counted := make(chan struct{})
+	go func() {
+		defer close(counted)
+		c.count(sessionCtx, a.session)
+	}()
+
 	c.publish(a.session)
 	err := aware.Engage(sessionCtx, multicluster.ClusterName(c.member), a.session)
 	if err != nil {
@@ -199,6 +208,7 @@ func (c *connection) serve(ctx context.Context, a *attempt, aware multicluster.A
 	cancel()
 	// Before waiting: a watch whose peer is dead may not notice its context.
 	a.transport.close()
+	<-counted
 	if !ended {
 		<-started //nolint:errcheck // it was told to end; how it did is no news
 	}

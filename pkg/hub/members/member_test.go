@@ -28,6 +28,8 @@ type fakeMember struct {
 	status   atomic.Int32 // of /version
 	requests atomic.Int32
 	watches  atomic.Int32 // open now
+	// extra answers first, and is false for what it does not answer; nil for nothing.
+	extra func(http.ResponseWriter, *http.Request) bool
 }
 
 func newFakeMember(t *testing.T) *fakeMember {
@@ -53,6 +55,7 @@ func (m *fakeMember) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		_, _ = fmt.Fprintln(w, `{"type":"BOOKMARK","object":{"kind":"Deployment","apiVersion":"apps/v1","metadata":{"resourceVersion":"1","annotations":{"k8s.io/initial-events-end":"true"}}}}`)
 		w.(http.Flusher).Flush()
 		<-r.Context().Done()
+	case m.extra != nil && m.extra(w, r):
 	case r.URL.Path == "/apis/apps/v1/deployments":
 		_, _ = fmt.Fprint(w, `{"kind":"DeploymentList","apiVersion":"apps/v1","metadata":{"resourceVersion":"1"},"items":[]}`)
 	default:

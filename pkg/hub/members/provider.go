@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"sync"
+	"time"
 
 	"github.com/go-logr/logr"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -21,6 +22,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 	"sigs.k8s.io/controller-runtime/pkg/source"
 	"sigs.k8s.io/multicluster-runtime/pkg/multicluster"
+
+	v1 "github.com/example/myapp-hub/api/v1"
 )
 
 var (
@@ -42,6 +45,9 @@ type Options struct {
 	// CacheOptions says what the cache of a member's Session holds; namespace is that
 	// of a namespaced member, else empty. It is called once for each Session. Required.
 	CacheOptions func(member, namespace string) cache.Options
+	// FactsInterval is the least time between two reports of what changes on a Push member:
+	// version, kinds, capacity. Default: none, nothing is measured.
+	FactsInterval time.Duration
 	// Scheme is that of the clients of members. Default: client-go's.
 	Scheme *runtime.Scheme
 	// Clock is for tests. Default: the real one.
@@ -193,6 +199,15 @@ func (p *Provider) State(name string) ConnState {
 	}
 	state, _ := c.snapshot()
 	return state
+}
+
+// Facts are what was last measured of the member over this connection, with exact
+// amounts; nil for nothing yet.
+func (p *Provider) Facts(name string) *v1.MemberReportSpec {
+	if c := p.connection(name); c != nil {
+		return c.measured()
+	}
+	return nil
 }
 
 // Has is true when there is a connection with this credential, in whatever phase.

@@ -59,6 +59,8 @@ type memory struct {
 	uid       types.UID
 	secret    secretSeen
 	heartbeat heartbeat
+	// factsAt is when facts were last written.
+	factsAt time.Time
 	// written is the resourceVersion of the last own status write.
 	written   string
 	writtenAt time.Time
@@ -73,6 +75,8 @@ type observed struct {
 	current    bool        // Push only: the connection is that of the credential
 	mailbox    *mailbox    // Pull only
 	heartbeat  heartbeat   // Pull only
+	// facts are what was measured of the cluster; nil for nothing new.
+	facts *v1.MemberReportSpec
 }
 
 // decision is what to do and what to report.
@@ -81,6 +85,8 @@ type decision struct {
 	drop, ensure bool
 	// accepted, joined and ready are the conditions to report; nil leaves one as it is.
 	accepted, joined, ready *metav1.Condition
+	// facts are what to report of the cluster; nil leaves it.
+	facts *v1.MemberReportSpec
 	// heard is when the member was last heard of; zero when this process never did.
 	heard time.Time
 	// wake is when to look again without an event; 0 for never.
@@ -124,6 +130,10 @@ func (r *reconciler) observe(ctx context.Context, member *v1.MemberCluster, m *m
 		}
 		seen.current = r.provider.Has(member.Name, seen.credential.hash)
 		seen.connection = r.provider.State(member.Name)
+		if seen.current {
+			// What was measured with an earlier credential may be of another cluster.
+			seen.facts = r.provider.Facts(member.Name)
+		}
 		return seen, nil
 	}
 	if seen.mailbox, err = r.observeMailbox(ctx, member.Name); err != nil {
@@ -138,7 +148,8 @@ func (r *reconciler) observe(ctx context.Context, member *v1.MemberCluster, m *m
 	}
 	m.heartbeat = m.heartbeat.observe(lease, seen.now)
 	seen.heartbeat = m.heartbeat
-	return seen, nil
+	seen.facts, err = r.observeReport(ctx, member.Name)
+	return seen, err
 }
 
 // decide is pure.
@@ -149,6 +160,7 @@ func decide(seen observed) decision {
 	}
 	plan := d(seen)
 	plan.accepted = acceptedCondition(seen.member)
+	plan.facts = decideFacts(seen)
 	if seen.member.IsServed() || seen.mailbox != nil && seen.mailbox.conflict {
 		return plan
 	}
@@ -232,6 +244,7 @@ func (r *reconciler) act(ctx context.Context, seen observed, plan decision) erro
 // report patches the status when its content changed, under a lock on the
 // resourceVersion: what was decided on an older object must not be written.
 func (r *reconciler) report(ctx context.Context, seen observed, plan decision, m *memory) (reconcile.Result, error) {
+	plan = postponeFacts(plan, m.factsAt.Add(r.factsGap()).Sub(seen.now))
 	result := reconcile.Result{RequeueAfter: plan.wake}
 	next := nextStatus(seen.member, plan, seen.now)
 	r.connected.WithLabelValues(seen.member.Name).Set(readiness(next))
@@ -250,6 +263,9 @@ func (r *reconciler) report(ctx context.Context, seen observed, plan decision, m
 		return reconcile.Result{}, fmt.Errorf("writing the status of MemberCluster %s: %w", seen.member.Name, err)
 	}
 	m.written, m.writtenAt = patched.ResourceVersion, seen.now
+	if plan.facts != nil {
+		m.factsAt = seen.now
+	}
 	return result, nil
 }
 
@@ -267,6 +283,7 @@ func nextStatus(member *v1.MemberCluster, plan decision, now time.Time) v1.Membe
 		next.ObservedGeneration = member.Generation
 	}
 	next.Taints = taints(member, next, now)
+	next = withFacts(next, plan, member, now)
 	switch {
 	case plan.ready == nil:
 	case plan.ready.Status == metav1.ConditionTrue:

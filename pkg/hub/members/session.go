@@ -9,6 +9,8 @@ import (
 	"k8s.io/client-go/metadata"
 	toolscache "k8s.io/client-go/tools/cache"
 	"sigs.k8s.io/controller-runtime/pkg/cluster"
+
+	"github.com/example/myapp-hub/pkg/agent/census"
 )
 
 // Session is a Push member for as long as it answers without a break. When it
@@ -26,6 +28,7 @@ type Session struct {
 	dynamic   dynamic.Interface
 	suspect   func()
 	refuse    func(message string)
+	census    *census.Census // nil: nothing is measured
 }
 
 // Namespace is that of a namespaced member, else empty.
@@ -49,6 +52,13 @@ func (s *Session) Suspect() { s.suspect() }
 // Refuse ends the Session because the member asks too much of the hub; the message says
 // in what. It is tried again after five minutes. Refuse never blocks.
 func (s *Session) Refuse(message string) { s.refuse(message) }
+
+// Look says that the member may serve other kinds than before. It never blocks.
+func (s *Session) Look() {
+	if s.census != nil {
+		s.census.Look()
+	}
+}
 
 // newSession builds the clients and the cache of a member over the HTTP client of
 // an attempt. It makes no request.
@@ -77,7 +87,11 @@ func newSession(c *connection, a *attempt) (*Session, error) {
 	if err != nil {
 		return nil, fmt.Errorf("building the dynamic client of member %s: %w", member, err)
 	}
-	return &Session{Cluster: built, namespace: c.namespace, tenants: cfg.WrapTransport != nil, metadata: light, dynamic: whole, suspect: a.suspect, refuse: a.refuse}, nil
+	counting, err := newCensus(c, client)
+	if err != nil {
+		return nil, err
+	}
+	return &Session{census: counting, Cluster: built, namespace: c.namespace, tenants: cfg.WrapTransport != nil, metadata: light, dynamic: whole, suspect: a.suspect, refuse: a.refuse}, nil
 }
 
 // watchErrors replaces client-go's handler, which logs an error for each watch

@@ -59,7 +59,7 @@ func partial(kind schema.GroupVersionKind) *metav1.PartialObjectMetadata {
 //   - Secrets: metadata, in the hub's namespace
 //   - ServiceAccounts, RoleBindings: metadata, those of the hub
 //   - Namespaces: labels
-//   - Leases: those named agent
+//   - Leases, MemberReports: those named agent
 //   - ConfigMaps: those that say how agents reach the hub
 func CacheByObject(hubNamespace string) map[client.Object]cache.ByObject {
 	ours := labels.SelectorFromSet(labels.Set{v1.LabelManagedBy: v1.ManagedBy})
@@ -76,6 +76,10 @@ func CacheByObject(hubNamespace string) map[client.Object]cache.ByObject {
 		partial(roleBindingKind):    {Label: ours, Transform: light},
 		&corev1.ConfigMap{}: {
 			Field:     fields.OneTermEqualSelector("metadata.name", v1.HubConfigMap),
+			Transform: light,
+		},
+		&v1.MemberReport{}: {
+			Field:     fields.OneTermEqualSelector("metadata.name", v1.AgentReport),
 			Transform: light,
 		},
 		&coordinationv1.Lease{}: {
@@ -157,7 +161,8 @@ func (r *reconciler) sources(hub cache.Cache) []source.Source {
 		source.Kind(hub, partial(namespaceKind), byLabel),
 		source.Kind(hub, partial(serviceAccountKind), byLabel),
 		source.Kind(hub, partial(roleBindingKind), byLabel),
-		source.Kind(hub, &coordinationv1.Lease{}, handler.TypedEnqueueRequestsFromMapFunc(memberOfLease)),
+		source.Kind(hub, &coordinationv1.Lease{}, handler.TypedEnqueueRequestsFromMapFunc(memberOfAgents[*coordinationv1.Lease])),
+		source.Kind(hub, &v1.MemberReport{}, handler.TypedEnqueueRequestsFromMapFunc(memberOfAgents[*v1.MemberReport])),
 		source.Kind(hub, &corev1.ConfigMap{}, handler.TypedEnqueueRequestsFromMapFunc(r.membersOfEndpoint)),
 		r.provider.Changes(),
 	}
@@ -222,8 +227,9 @@ func (r *reconciler) membersOfEndpoint(ctx context.Context, endpoint *corev1.Con
 	return requests
 }
 
-func memberOfLease(_ context.Context, lease *coordinationv1.Lease) []reconcile.Request {
-	if member, ok := strings.CutPrefix(lease.Namespace, v1.MailboxPrefix); ok && member != "" {
+// memberOfAgents goes by the namespace: what the agent writes has no labels.
+func memberOfAgents[T client.Object](_ context.Context, object T) []reconcile.Request {
+	if member, ok := strings.CutPrefix(object.GetNamespace(), v1.MailboxPrefix); ok && member != "" {
 		return []reconcile.Request{requestFor(member)}
 	}
 	return nil
