@@ -202,6 +202,8 @@ const (
 	// ReasonNamespacedMember: the member is one namespace of its cluster, whose nodes are
 	// not its own.
 	ReasonNamespacedMember = "NamespacedMember"
+	// ReasonNoNodes: the member's cluster has no nodes now.
+	ReasonNoNodes = "NoNodes"
 	// ReasonUnreachable: the member's API server does not answer the hub.
 	ReasonUnreachable = "Unreachable"
 	// ReasonHeartbeatMissing: the member's agent has fallen silent.

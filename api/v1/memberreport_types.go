@@ -56,7 +56,7 @@ type MemberReportSpec struct {
 // CapacityUnknown is why the capacity of a cluster is not known; it becomes the reason of the
 // condition CapacityKnown.
 //
-// +kubebuilder:validation:Enum=PermissionMissing;Unreadable;NamespacedMember
+// +kubebuilder:validation:Enum=PermissionMissing;Unreadable;NamespacedMember;NoNodes
 type CapacityUnknown string
 
 const (
@@ -66,6 +66,8 @@ const (
 	CapacityUnreadable CapacityUnknown = "Unreadable"
 	// CapacityNamespaced: the member is one namespace of its cluster.
 	CapacityNamespaced CapacityUnknown = "NamespacedMember"
+	// CapacityNoNodes: the cluster has no nodes, and may get some when there are pods.
+	CapacityNoNodes CapacityUnknown = "NoNodes"
 )
 
 // MemberReportList is a list of MemberReports.

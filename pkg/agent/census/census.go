@@ -190,6 +190,8 @@ func (c *Census) facts() (v1.MemberReportSpec, bool) {
 		report.CapacityUnknown = v1.CapacityForbidden
 	case nodes == unreadable || pods == unreadable:
 		report.CapacityUnknown = v1.CapacityUnreadable
+	case c.nodes.len() == 0:
+		report.CapacityUnknown = v1.CapacityNoNodes
 	default:
 		capacity := facts.Measure(c.nodes.values(), c.pods.values())
 		report.Capacity = &capacity

@@ -111,6 +111,7 @@ func TestUnknownCapacity(t *testing.T) {
 		complete    bool
 	}{
 		"all is known":               {false, known, known, "", true},
+		"there are none yet":         {false, known, known, v1.CapacityNoNodes, true},
 		"pods are still listed":      {false, forbidden, reading, "", false},
 		"nodes may not be read":      {false, forbidden, known, v1.CapacityForbidden, true},
 		"pods may not be read":       {false, unreadable, forbidden, v1.CapacityForbidden, true},
@@ -118,6 +119,9 @@ func TestUnknownCapacity(t *testing.T) {
 		"one namespace has no nodes": {true, reading, reading, v1.CapacityNamespaced, true},
 	} {
 		c := quiet(t, clocktesting.NewFakeClock(time.Now()), nil)
+		if reason != "there are none yet" {
+			c.nodes.kept["n"] = facts.Node{Name: "n"}
+		}
 		c.options.Namespaced, c.nodes.is, c.pods.is = tt.namespaced, tt.nodes, tt.pods
 		got, complete := c.facts()
 		if complete != tt.complete || complete && (got.CapacityUnknown != tt.want || (got.Capacity != nil) != (tt.want == "") || got.KubernetesVersion == "") {

@@ -21,9 +21,9 @@ import (
 )
 
 const (
-	// pageSize is how many objects are asked for at once. A pod is seldom larger than
-	// 50 KB, and an answer may have 32 MiB.
-	pageSize = 500
+	// pageSize is how many objects are asked for at once. An answer may have 32 MiB, and a
+	// pod is seldom larger than 50 KB.
+	pageSize = 200
 	// relist is the wait before a list after a watch that has ended, failed that after an
 	// attempt that failed, and denied that after one that was denied: who grants a right is
 	// in no hurry to see it.
@@ -145,6 +145,12 @@ func (w *watched[T]) state() state {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.is
+}
+
+func (w *watched[T]) len() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.kept)
 }
 
 // values are a snapshot.

@@ -83,7 +83,7 @@ func Bounded(report v1.MemberReportSpec) v1.MemberReportSpec {
 		b.CapacityUnknown = ""
 	}
 	switch b.CapacityUnknown {
-	case "", v1.CapacityForbidden, v1.CapacityUnreadable, v1.CapacityNamespaced:
+	case "", v1.CapacityForbidden, v1.CapacityUnreadable, v1.CapacityNamespaced, v1.CapacityNoNodes:
 	default:
 		b.CapacityUnknown = v1.CapacityUnreadable
 	}

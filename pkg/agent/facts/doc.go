@@ -7,7 +7,8 @@
 // ready, not cordoned, no taint NoSchedule or NoExecute. Requested is the sum of what the
 // scheduler counts for the pods on these nodes that have not finished: containers,
 // sidecars, the largest init container, overhead, and what a resize has already got.
-// Other nodes and their pods count for nothing.
+// Other nodes and their pods count for nothing. A cluster without any node is not one that
+// is full: it may be one that makes nodes when there are pods. Its capacity is not known.
 //
 // # Rounding
 //

@@ -18,8 +18,10 @@ import (
 const (
 	// reportTimeout bounds one attempt to write the MemberReport.
 	reportTimeout = 5 * time.Second
-	// reportRetry is when one that failed is tried again.
-	reportRetry = 10 * time.Second
+	// reportRetry is when one that failed is tried again, and longestRetry how long that
+	// wait grows: a hub of an earlier version has no MemberReports.
+	reportRetry  = 10 * time.Second
+	longestRetry = 5 * time.Minute
 )
 
 // MemberReport keeps what the hub is told of the agent's cluster, in the mailbox.
@@ -55,15 +57,16 @@ func (r *MemberReport) Report(measured v1.MemberReportSpec) {
 
 // Start writes until ctx ends.
 func (r *MemberReport) Start(ctx context.Context) error {
-	for said := false; ; {
+	for wait := reportRetry; ; {
 		var again <-chan time.Time
 		if err := r.write(ctx); err != nil && ctx.Err() == nil {
-			if !said {
-				r.Log.Error(err, "The hub could not be told of this cluster; trying again", "every", reportRetry.String())
+			if wait == reportRetry {
+				r.Log.Error(err, "The hub could not be told of this cluster; trying again")
 			}
-			said, again = true, time.After(reportRetry)
+			again = time.After(wait)
+			wait = min(2*wait, longestRetry)
 		} else {
-			said = false
+			wait = reportRetry
 		}
 		select {
 		case <-ctx.Done():

@@ -106,6 +106,8 @@ func capacityCondition(known *v1.MemberReportSpec, mode v1.Mode) *metav1.Conditi
 	switch known.CapacityUnknown {
 	case v1.CapacityNamespaced:
 		message = "The member is one namespace of its cluster, whose nodes are not its own."
+	case v1.CapacityNoNodes:
+		message = "The cluster has no nodes now. That does not keep apps away: it may get some when there are pods."
 	case v1.CapacityForbidden:
 		message = account + " on the cluster may not list and watch its nodes and pods. If apps are to be placed by capacity, grant the rule for pods and nodes in deploy/rbac/" + file + ", or let the cluster join again; else nothing is to be done."
 	}

@@ -110,7 +110,8 @@ func TestCensusEndsWithItsSession(t *testing.T) {
 		if kinds[r.URL.Path] == "" {
 			return false
 		}
-		_, _ = fmt.Fprintf(w, `{"kind":%q,"apiVersion":"v1","metadata":{"resourceVersion":"1"},"items":[]}`, kinds[r.URL.Path])
+		items := map[string]string{"/api/v1/nodes": `{"metadata":{"name":"n","uid":"n"}}`}
+		_, _ = fmt.Fprintf(w, `{"kind":%q,"apiVersion":"v1","metadata":{"resourceVersion":"1"},"items":[%s]}`, kinds[r.URL.Path], items[r.URL.Path])
 		return true
 	}
 	p, stop := startProvider(t, &consumer{t: t})
