@@ -65,7 +65,7 @@ func sharedFleet(t *testing.T) *fleet.Fleet {
 		if shared.dir, shared.err = os.MkdirTemp("", "fleet-"); shared.err != nil {
 			return
 		}
-		cfg := fleet.Config{Webhook: true, Dir: shared.dir, Progress: os.Stderr, HubArgs: []string{"--v=1"}, AgentArgs: []string{"--v=1", fleet.QuickHeartbeat}}
+		cfg := fleet.Config{Webhook: true, Dir: shared.dir, Progress: os.Stderr, HubArgs: []string{"--v=1", fleet.QuickFacts}, AgentArgs: []string{"--v=1", fleet.QuickHeartbeat, fleet.QuickFacts}}
 		for _, name := range pushMembers {
 			cfg.Members = append(cfg.Members, fleet.MemberConfig{Name: name, Mode: fleet.ModePush, Labels: map[string]string{expect.NameLabel: name, "mode": "push"}})
 		}

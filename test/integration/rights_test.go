@@ -46,7 +46,8 @@ func TestHubOnPushMember(t *testing.T) {
 	ns := "/namespaces/default"
 	attack.Denied(t, config, attack.Get("/apis/apps/v1/deployments"), []attack.Call{
 		attack.Remove(attack.Core + ns + "/secrets"), attack.Remove(attack.Core + ns + "/configmaps"), attack.Put(attack.Core + ns + "/secrets/x"), attack.Put(attack.Core + ns + "/configmaps/x"),
-		attack.Get(attack.Core + ns + "/pods/x"), attack.Get(attack.Core + ns + "/pods?watch=1"), attack.Get(attack.Core + ns + "/events?watch=1"), attack.Get(attack.Core + ns + "/pods/x/log"), attack.Post(attack.Core+ns+"/pods/x/exec?command=a", ""), attack.Post(attack.Core+ns+"/pods", "{}"), attack.Get(attack.Core + "/nodes"),
+		attack.Get(attack.Core + ns + "/pods/x"), attack.Get(attack.Core + ns + "/events?watch=1"), attack.Get(attack.Core + ns + "/pods/x/log"), attack.Post(attack.Core+ns+"/pods/x/exec?command=a", ""), attack.Post(attack.Core+ns+"/pods", "{}"), attack.Remove(attack.Core + ns + "/pods/x"),
+		attack.Get(attack.Core + "/nodes/x"), attack.Patch(attack.Core + "/nodes/x"), attack.Remove(attack.Core + "/nodes/x"), attack.Get(attack.Core + "/nodes/x/proxy/"),
 		attack.Get(attack.Core + "/namespaces"), attack.Remove(attack.Core + ns), attack.Put(attack.Core + ns), attack.Remove(attack.Core + "/namespaces"), attack.Patch(attack.Core + ns + "/status"),
 		attack.Remove("/apis/apps/v1" + ns + "/deployments"), attack.Remove(attack.Core + ns + "/services"),
 		attack.Post("/apis/apps/v1"+ns+"/daemonsets", "{}"), attack.Get("/apis/apps/v1/replicasets"),
@@ -66,6 +67,7 @@ func TestHubOnItsOwnCluster(t *testing.T) {
 	attack.Denied(t, configFrom(t, f.HubKubeconfig()), attack.Get(attack.Ours+"/memberclusters"), []attack.Call{
 		attack.Patch(attack.Ours + "/memberclusters/push-1"), attack.Put(attack.Ours + "/memberclusters/push-1"), attack.Remove(attack.Ours + "/memberclusters/push-1"), attack.Post(attack.Ours+"/memberclusters", "{}"),
 		attack.Put(attack.Ours + "/namespaces/default/myapps/x"), attack.Remove(attack.Ours + "/namespaces/default/myapps/x"), attack.Post(attack.Ours+"/namespaces/default/myapps", "{}"),
+		attack.Post(attack.Ours+"/namespaces/member-pull-1/memberreports", "{}"), attack.Patch(attack.Ours + "/namespaces/member-pull-1/memberreports/agent"), attack.Remove(attack.Ours + "/namespaces/member-pull-1/memberreports/agent"),
 		attack.Patch(attack.Ours + "/namespaces/member-pull-1/works/x/status"), attack.Patch("/apis/apps/v1/namespaces/default/controllerrevisions/x"),
 		attack.Post(attack.Core+"/namespaces/default/secrets", "{}"), attack.Put(attack.Core + "/namespaces/default/secrets/x"), attack.Remove(attack.Core + "/namespaces/default/secrets/x"),
 		attack.Patch(attack.Core + "/namespaces/member-pull-1/secrets/x"), attack.Remove(attack.Core + "/namespaces/member-pull-1/secrets"),

@@ -39,6 +39,11 @@ func beyondRights(own, other string) []attack.Call {
 		get(ours + "/works"), get(ours + theirs + "/works"), get(ours + theirs + "/works?watch=1"), get(ours + theirs + "/works/x"),
 		patch(ours + theirs + "/works/x/status"), patch(ours + mine + "/works/x"), put(ours + mine + "/works/x"), put(ours + mine + "/works/x/status"),
 		post(ours+mine+"/works", "{}"), post(ours+theirs+"/works", "{}"), remove(ours + mine + "/works/x"), remove(ours + mine + "/works"),
+		// Reports of others, and its own but to write it.
+		get(ours + "/memberreports"), get(ours + theirs + "/memberreports"), get(ours + theirs + "/memberreports/agent"), get(ours + theirs + "/memberreports?watch=1"),
+		patch(ours + theirs + "/memberreports/agent"), put(ours + theirs + "/memberreports/agent"), remove(ours + theirs + "/memberreports/agent"),
+		post(ours+theirs+"/memberreports", report("", "agent", "{}")), get(ours + mine + "/memberreports"), get(ours + mine + "/memberreports?watch=1"),
+		get(ours + mine + "/memberreports/other"), patch(ours + mine + "/memberreports/other"), put(ours + mine + "/memberreports/agent"), remove(ours + mine + "/memberreports/agent"),
 		// Leases of others, the leader's among them.
 		get(leases + theirs + "/leases"), patch(leases + theirs + "/leases/agent"), post(leases+theirs+"/leases", "{}"),
 		patch(leases + mine + "/leases/other"), remove(leases + mine + "/leases/agent"),
@@ -70,6 +75,11 @@ func beyondRights(own, other string) []attack.Call {
 	}
 }
 
+// report is a MemberReport with more metadata, a name and a spec.
+func report(meta, name, spec string) string {
+	return fmt.Sprintf(`{"apiVersion":"example.com/v1","kind":"MemberReport","metadata":{%s"name":"%s"},"spec":%s}`, meta, name, spec)
+}
+
 // refused is a request that an agent has the right to make, but not with what is in it.
 type refused struct {
 	reason string
@@ -94,6 +104,15 @@ func beyondPurpose(own string, work *v1.Work, credential string) []refused {
 		return attack.PatchWith(attack.Ours+in(own)+"/works/"+work.Name+"/status", body)
 	}
 	leases := attack.Leases + in(own) + "/leases"
+	reports := attack.Ours + in(own) + "/memberreports"
+	says := func(spec string) attack.Call { return attack.PatchWith(reports+"/agent", `{"spec":`+spec+`}`) }
+	kinds := func(n, length int) string {
+		list := make([]string, n)
+		for i := range list {
+			list[i] = fmt.Sprintf(`"v1/K%d%s"`, i, strings.Repeat("x", length))
+		}
+		return `{"apis":[` + strings.Join(list, ",") + `]}`
+	}
 	return []refused{
 		{"a Lease of another name", attack.Post(leases, `{"apiVersion":"coordination.k8s.io/v1","kind":"Lease","metadata":{"name":"other"}}`), "Lease \"agent\""},
 		{"a Lease of any name", attack.Post(leases, `{"apiVersion":"coordination.k8s.io/v1","kind":"Lease","metadata":{"generateName":"agent"}}`), "an agent writes"},
@@ -102,6 +121,19 @@ func beyondPurpose(own string, work *v1.Work, credential string) []refused {
 		{"annotations that fill the hub's memory", attack.PatchWith(leases+"/agent", `{"metadata":{"annotations":{"x":"`+strings.Repeat("x", 100_000)+`"}}}`), "Lease \"agent\""},
 		{"labels", attack.PatchWith(leases+"/agent", `{"metadata":{"labels":{"app.kubernetes.io/managed-by":"myapp-hub"}}}`), "Lease \"agent\""},
 		{"a holder that fills the hub's memory", attack.PatchWith(leases+"/agent", lease("", strings.Repeat("x", 1000))), "Lease \"agent\""},
+		{"a MemberReport of another name", attack.Post(reports, report("", "other", "{}")), "metadata.name must be agent"},
+		{"a MemberReport of any name", attack.Post(reports, `{"apiVersion":"example.com/v1","kind":"MemberReport","metadata":{"generateName":"agent"},"spec":{}}`), "metadata.name must be agent"},
+		{"a finalizer on a report", attack.PatchWith(reports+"/agent", `{"metadata":{"finalizers":["example.com/mine"]}}`), "MemberReport \"agent\""},
+		{"an owner of a report", attack.PatchWith(reports+"/agent", `{"metadata":{"ownerReferences":[{"apiVersion":"v1","kind":"Secret","name":"credential","uid":"1"}]}}`), "MemberReport \"agent\""},
+		{"annotations of a report", attack.PatchWith(reports+"/agent", `{"metadata":{"annotations":{"x":"y"}}}`), "MemberReport \"agent\""},
+		{"labels of a report", attack.PatchWith(reports+"/agent", `{"metadata":{"labels":{"app.kubernetes.io/managed-by":"myapp-hub"}}}`), "MemberReport \"agent\""},
+		{"more kinds than there are", says(kinds(2001, 0)), "spec.apis"},
+		{"kinds that fill the hub's memory", says(kinds(1000, 200)), "131072"},
+		{"a kind that is none", says(`{"apis":["\u001b[31mv1/Pod"]}`), "spec.apis"},
+		{"a version that is none", says(`{"kubernetesVersion":"` + strings.Repeat("1", 65) + `"}`), "spec.kubernetesVersion"},
+		{"less than nothing", says(`{"capacity":{"allocatable":{"cpuMillis":-1,"memoryMiB":0,"pods":0},"requested":{"cpuMillis":0,"memoryMiB":0,"pods":0}}}`), "cpuMillis"},
+		{"more than all computers have", says(`{"capacity":{"allocatable":{"cpuMillis":9000000000000000000,"memoryMiB":0,"pods":0},"requested":{"cpuMillis":0,"memoryMiB":0,"pods":0}}}`), "cpuMillis"},
+		{"a reason of its own", says(`{"capacity":null,"capacityUnknown":"Because"}`), "capacityUnknown"},
 		{"a token of a day", token(86400, bound("Secret", "credential", credential)), "lives for an hour"},
 		{"a token of an hour and a second", token(3601, bound("Secret", "credential", credential)), "lives for an hour"},
 		{"a token that nothing ends", token(3600, ""), "bound to the Secret"},
@@ -140,6 +172,12 @@ func TestAgentsAreConfined(t *testing.T) {
 				return fmt.Errorf("no report in %s yet", key)
 			}
 			return nil
+		})
+	}
+	for _, member := range peers {
+		key := client.ObjectKey{Namespace: v1.MailboxNamespace(member), Name: v1.AgentReport}
+		fleet.Eventually(t, soon, "the MemberReport of "+member, func(ctx context.Context) error {
+			return f.Cluster(fleet.HubName).Client().Get(ctx, key, &v1.MemberReport{})
 		})
 	}
 	confined := func(t *testing.T) {

@@ -86,6 +86,9 @@ func member(name string, change func(*MemberConfig)) Option {
 // long until one is silent.
 const QuickHeartbeat = "--heartbeat-interval=10s"
 
+// QuickFacts makes hub and agents report every second what changes on members.
+const QuickFacts = "--facts-interval=1s"
+
 // Start starts a fleet for a test, which fails if that fails, and takes it down
 // when the test ends. Its agents have a QuickHeartbeat. Its directory is the test's own, or one that is kept if
 // FLEET_KEEP is set. When the test has failed, the ends of the logs of hub and
