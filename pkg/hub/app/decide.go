@@ -30,6 +30,8 @@ type decision struct {
 	forced []string
 	// exceeded is true while a quota does not allow what the spec asks for.
 	exceeded bool
+	// lost are the members that the app is taken off, as placement counts them.
+	lost []string
 	// wake is when time alone can change the decision; zero for never.
 	wake time.Time
 	// gone is true when the app is deleted and no member has it any more.
@@ -60,7 +62,7 @@ func decide(s *snapshot, now metav1.Time) (decision, error) {
 		Autoscaled: othersScale(s.app), Held: s.held != "", ForceRemoved: forceRemoved(s),
 	}, now)
 
-	d := decision{revision: revision, forced: forced, exceeded: in.Exceeded != "", wake: placed.Wake}
+	d := decision{revision: revision, forced: forced, exceeded: in.Exceeded != "", lost: placed.Lost, wake: placed.Wake}
 	if again := now.Add(roomRecheck); placed.WantsRoom && (d.wake.IsZero() || again.Before(d.wake)) {
 		d.wake = again
 	}
@@ -84,7 +86,7 @@ func (s *snapshot) input(now metav1.Time) placement.Input {
 	in := plan.Input(s.app, known.Spec, plan.Fleet{
 		Members: s.members, Numbers: known.numbers, Namespace: s.namespace, Now: now.Time, LeaderSince: s.leaderSince, Held: s.held, Reserved: s.reserved,
 	})
-	in.Invalid = s.invalid
+	in.Invalid, in.Lately = s.invalid, s.lately
 	return in
 }
 

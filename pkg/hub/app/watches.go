@@ -204,7 +204,7 @@ func everyApp(c client.Reader) func(context.Context) ([]reconcile.Request, error
 }
 
 // memberChanged lets events through that may change a placement or a row. What is known of
-// a member's cluster changes with every pod there, and no decision depends on it.
+// a member's cluster changes with every pod there.
 func memberChanged() predicate.TypedPredicate[*v1.MemberCluster] {
 	return predicate.TypedFuncs[*v1.MemberCluster]{
 		UpdateFunc: func(e event.TypedUpdateEvent[*v1.MemberCluster]) bool {

@@ -10,7 +10,7 @@ import (
 )
 
 // What changes with every pod of a member wakes no app; what a decision depends on does.
-func TestFactsWakeNoApp(t *testing.T) {
+func TestCapacityWakesNoApp(t *testing.T) {
 	ready := metav1.Condition{Type: v1.ConditionReady, Status: metav1.ConditionTrue}
 	known := metav1.Condition{Type: v1.ConditionCapacityKnown, Status: metav1.ConditionTrue}
 	was := &v1.MemberCluster{Status: v1.MemberClusterStatus{Conditions: []metav1.Condition{ready}}}
@@ -20,10 +20,11 @@ func TestFactsWakeNoApp(t *testing.T) {
 		want   bool
 	}{
 		{"nothing changed", func(*v1.MemberClusterStatus) {}, false},
-		{"its facts", func(s *v1.MemberClusterStatus) {
-			s.KubernetesVersion, s.APIs, s.Capacity = "v1.36.3", []string{"v1/Service"}, &v1.Capacity{}
-			s.Conditions = append(s.Conditions, known)
+		{"its capacity", func(s *v1.MemberClusterStatus) {
+			s.Capacity, s.Conditions = &v1.Capacity{}, append(s.Conditions, known)
 		}, false},
+		{"another version", func(s *v1.MemberClusterStatus) { s.KubernetesVersion = "v1.36.3" }, true},
+		{"other kinds", func(s *v1.MemberClusterStatus) { s.APIs = []string{"v1/Service"} }, true},
 		{"it does not answer any more", func(s *v1.MemberClusterStatus) { s.Conditions[0].Status = metav1.ConditionUnknown }, true},
 		{"it does not answer any more, and has other facts", func(s *v1.MemberClusterStatus) {
 			s.Capacity, s.Conditions[0].Status = &v1.Capacity{}, metav1.ConditionUnknown

@@ -15,14 +15,18 @@ import (
 // person sees what an edit does.
 const fewestLimited = 5
 
-// limit stops a change that would take the app off more than half of its members, until
-// a person has acknowledged it: a slip in a selector or a label must not end an app. What
+// limit stops a change that would take the app off more than half of its members, those of
+// the last minutes included, until a person has acknowledged it: a slip in a selector or a label must not end an app. What
 // is ordered about a single member, as that it leaves, goes on.
 func (p *plan) limit() {
 	var lost []string
 	rows, underWay := 0, 0
 	for i := range p.candidates {
 		c := &p.candidates[i]
+		if c.row == nil && slices.Contains(p.in.Lately, c.name) {
+			rows++
+			underWay++
+		}
 		if c.row == nil || c.stray {
 			continue
 		}
@@ -30,11 +34,12 @@ func (p *plan) limit() {
 		switch {
 		case !c.placed || c.leaving() || c.member == nil:
 			underWay++ // or nobody can say
-		case c.verdict.Outcome == Remove && c.limited:
+		case c.verdict.Outcome == Remove && (c.limited || c.evictedForGood(p.in.Rules)):
 			lost = append(lost, c.name)
 		}
 	}
 	if len(lost) == 0 || rows < fewestLimited || 2*(len(lost)+underWay) <= rows {
+		p.lost = lost
 		return
 	}
 	plan := planHash(p.in, v1.ReasonAwaitingAck, lost)
@@ -47,6 +52,12 @@ func (p *plan) limit() {
 			len(lost), rows, some(lost), ackCommand(p.in, plan)),
 	}
 	p.hold(plan)
+}
+
+// evictedForGood is true for a member that is left for a taint, where nobody takes over: a
+// taint that was set everywhere by mistake must not end an app.
+func (c *candidate) evictedForGood(r *Rules) bool {
+	return c.verdict.Reason == v1.ReasonEvicted && !r.takesOver()
 }
 
 // hold keeps every member as it is until a plan is acknowledged.

@@ -38,6 +38,9 @@ type Input struct {
 	Paused bool
 	// Acknowledged is the hash of the plan that a person has acknowledged; empty if none.
 	Acknowledged string
+	// Lately are the members that the app was taken off in the last minutes, by decisions as
+	// limit counts them: a slip may come in many small steps.
+	Lately []string
 	// Replicas is the number of pods on all members together, where they are divided.
 	Replicas int32
 	// Numbers are the pods on each member, where they are not divided.
@@ -118,6 +121,9 @@ type plan struct {
 	waiting []string
 	// cutOff is true when so many members are silent that it may be the hub's own doing.
 	cutOff bool
+	// lost are the members that the app leaves by a decision that limit counts, and that
+	// nobody has acknowledged.
+	lost []string
 	// asks is what the hub asks for before it goes on; empty if nothing.
 	asks Question
 	// wake is when time alone can change the plan; zero for never.
@@ -145,7 +151,7 @@ func (p *plan) wakeAt(t time.Time) {
 func (p *plan) result() Result {
 	r := Result{
 		Verdicts: make([]Verdict, 0, len(p.candidates)), Next: p.next, Unplaced: p.unplaced,
-		Question: p.asks, CutOff: p.cutOff, Waiting: len(p.waiting), Wake: p.wake, WantsRoom: p.wantsRoom(),
+		Lost: p.lost, Question: p.asks, CutOff: p.cutOff, Waiting: len(p.waiting), Wake: p.wake, WantsRoom: p.wantsRoom(),
 	}
 	for i := range p.candidates {
 		r.Verdicts = append(r.Verdicts, p.candidates[i].verdict)

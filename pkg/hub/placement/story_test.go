@@ -686,3 +686,29 @@ func TestDrainOfASilentMember(t *testing.T) {
 	s.taint(v1.TaintNoExecute, "eu-1")
 	s.want("that it is silent does not hide that it is drained", "eu-1:Removing us-1")
 }
+
+// A slip that comes in small steps is a slip: labels that are wiped one after the other, or
+// a taint that is set on one member after the other.
+func TestLimitRemembers(t *testing.T) {
+	for _, slip := range []struct {
+		reason string
+		on     func(*Member)
+	}{
+		{"labels are wiped", func(m *Member) { m.Labels = nil }},
+		{"a taint is set", func(m *Member) { m.Taints = []Taint{{Key: "t", Effect: v1.TaintNoExecute, Since: noon}} }},
+	} {
+		s := tell(t, &v1.Placement{ClusterSelector: region("a")}, "a-1", "a-2", "a-3", "a-4", "a-5", "a-6")
+		s.want("everywhere", "a-1 a-2 a-3 a-4 a-5 a-6")
+		for i := range s.in.Members {
+			s.in.Members = slices.Clone(s.in.Members)
+			slip.on(&s.in.Members[i])
+			for range 3 {
+				s.once(true)
+				s.in.Lately = append(s.in.Lately, s.last.Lost...)
+			}
+		}
+		if left := len(s.in.Rows); left != 3 || s.last.Question.Reason != v1.ReasonAwaitingAck {
+			t.Errorf("%s on one of six after the other: %d are left, and it asks %+v", slip.reason, left, s.last.Question)
+		}
+	}
+}

@@ -51,6 +51,9 @@ type Result struct {
 	Next []string
 	// Unplaced is how many of the replicas that are divided no member can run.
 	Unplaced int32
+	// Lost are the members that the app leaves now and that count when it is asked whether too
+	// many are left. What was acknowledged does not.
+	Lost []string
 	// Question is what stops the hub from going on.
 	Question Question
 	// CutOff is true when so many members are silent that the hub leaves none of them: it
