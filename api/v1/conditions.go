@@ -11,7 +11,8 @@ const (
 	// member that is to run any.
 	ConditionAvailable = "Available"
 	// ConditionHeld is True while the hub changes nothing for the app, because it
-	// found that it is older than what the members have. Abnormal-True.
+	// found that it is older than what the members have, or does not go on with a change
+	// that would take the app off too many members at once. Abnormal-True.
 	ConditionHeld = "Held"
 	// ConditionProgressing is True while the hub works towards the spec.
 	ConditionProgressing = "Progressing"

@@ -85,10 +85,17 @@ func (p *plan) pass(i int) {
 		c.decide(Keep, v1.ReasonStray, strayMessage(c.name))
 		return
 	}
-	c.leave(v1.ReasonNotNeeded, c.name+" would do, but others have the app that were there before or come first")
-	if c.row == nil && len(p.next) < mostNext {
+	r := p.in.Rules
+	message := c.name + " would do, but others have the app that were there before or come first"
+	switch {
+	case r.asOne():
+		message = c.name + " is in group " + r.groups[c.group].name + " of spec.placement.groups, and another group has the app"
+	case len(r.spread) > 0:
+		message += ", as spec.placement.spread allows it"
+	case c.row == nil && len(p.next) < mostNext:
 		p.next = append(p.next, c.name)
 	}
+	c.leave(v1.ReasonNotNeeded, message)
 }
 
 func (p *plan) rankOf(c *candidate) rank {
