@@ -17,6 +17,7 @@ import (
 	v1 "github.com/example/myapp-hub/api/v1"
 	"github.com/example/myapp-hub/pkg/agent/apply"
 	"github.com/example/myapp-hub/pkg/hub/render"
+	"github.com/example/myapp-hub/test/expect"
 	"github.com/example/myapp-hub/test/fleet/fleet"
 )
 
@@ -73,6 +74,12 @@ func TestNamespacedMemberKeepsToItsNamespace(t *testing.T) {
 	for _, absent := range []string{"shop", "blog"} {
 		if err := e.c.Client().Get(t.Context(), client.ObjectKey{Name: absent}, &corev1.Namespace{}); !apierrors.IsNotFound(err) {
 			t.Errorf("namespace %s: %v; want none", absent, err)
+		}
+	}
+	// Of what it has written itself the engine tells nobody.
+	for _, name := range []string{"web", "news"} {
+		if err := expect.Change(t.Context(), e.c, "Deployment", key(e.home, name), `{"metadata":{"annotations":{"example.org/touched":"yes"}}}`); err != nil {
+			t.Fatal(err)
 		}
 	}
 	fleet.Eventually(t, soon, "events of both apps", func(context.Context) error {
