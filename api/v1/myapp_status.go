@@ -30,12 +30,26 @@ type MyAppStatus struct {
 	// +optional
 	// +listType=atomic
 	Placements []PlacementRow `json:"placements,omitempty"`
+	// Departures are the members that the app was taken off by decisions that nobody has
+	// acknowledged. Those of the last ten minutes count when the hub asks whether too many
+	// members are left; older ones mean nothing, and go with the next.
+	// +optional
+	// +listType=atomic
+	Departures []Departure `json:"departures,omitempty"`
 	// Conditions are Scheduled, Applied, Available, Progressing, Held, Stalled
 	// and Ready.
 	// +optional
 	// +listType=map
 	// +listMapKey=type
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
+}
+
+// Departure is that the app was taken off a member.
+type Departure struct {
+	// Cluster is the name of the MemberCluster.
+	Cluster string `json:"cluster"`
+	// Time is when that was decided.
+	Time metav1.Time `json:"time"`
 }
 
 // Summary counts members and replicas. Members that do not answer count as

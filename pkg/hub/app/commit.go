@@ -50,9 +50,6 @@ func (r *Reconciler) commit(ctx context.Context, s *snapshot, d decision) (recon
 	if err := r.writeStatus(ctx, app, d); err != nil {
 		return stale(err)
 	}
-	if d.changed {
-		r.lately.add(client.ObjectKeyFromObject(s.app), d.lost, r.Clock.Now())
-	}
 	if d.changed && s.capacity {
 		r.given.add(s.app.Status.Placements, d.status.Placements, s.spec.Pod, r.Clock.Now())
 	}

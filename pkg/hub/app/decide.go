@@ -30,8 +30,6 @@ type decision struct {
 	forced []string
 	// exceeded is true while a quota does not allow what the spec asks for.
 	exceeded bool
-	// lost are the members that the app is taken off, as placement counts them.
-	lost []string
 	// wake is when time alone can change the decision; zero for never.
 	wake time.Time
 	// gone is true when the app is deleted and no member has it any more.
@@ -62,7 +60,7 @@ func decide(s *snapshot, now metav1.Time) (decision, error) {
 		Autoscaled: othersScale(s.app), Held: s.held != "", ForceRemoved: forceRemoved(s),
 	}, now)
 
-	d := decision{revision: revision, forced: forced, exceeded: in.Exceeded != "", lost: placed.Lost, wake: placed.Wake}
+	d := decision{revision: revision, forced: forced, exceeded: in.Exceeded != "", wake: placed.Wake}
 	if again := now.Add(roomRecheck); placed.WantsRoom && (d.wake.IsZero() || again.Before(d.wake)) {
 		d.wake = again
 	}
@@ -74,6 +72,7 @@ func decide(s *snapshot, now metav1.Time) (decision, error) {
 		Replicas: wants(in, placed.Verdicts), SpecReplicas: plan.Replicas(spec), Divided: in.Rules.Divided(), Autoscaled: spec.Autoscaling != nil,
 		PlacementReason: placed.Reason, PlacementMessage: placed.Message,
 	}, now)
+	d.status.Departures = plan.Departures(old.Departures, placed.Lost, now)
 	d.changed = !sameStatus(&s.app.Status, &d.status)
 	d.urgent = d.changed && urgent(&s.app.Status, &d.status)
 	d.gone = s.deleting() && s.held == "" && len(rows) == 0
@@ -86,7 +85,7 @@ func (s *snapshot) input(now metav1.Time) placement.Input {
 	in := plan.Input(s.app, known.Spec, plan.Fleet{
 		Members: s.members, Numbers: known.numbers, Namespace: s.namespace, Now: now.Time, LeaderSince: s.leaderSince, Held: s.held, Reserved: s.reserved,
 	})
-	in.Invalid, in.Lately = s.invalid, s.lately
+	in.Invalid = s.invalid
 	return in
 }
 

@@ -45,8 +45,6 @@ type snapshot struct {
 	// ordered are those of the members that were given up whose mailbox still has
 	// the order to run the app.
 	ordered map[string]bool
-	// lately are the members that the app was taken off in the last minutes.
-	lately []string
 	// reserved is what members were just given.
 	reserved map[string]v1.Amounts
 	// bounds are what the namespace's quotas leave to the app.
@@ -75,7 +73,6 @@ func (r *Reconciler) observe(ctx context.Context, key types.NamespacedName) (*sn
 		app: app, held: r.held(), invalid: known.Problems, leaderSince: later(r.began.at, fleet.cutOff), spec: known,
 		fleet: fleet, reports: r.Reports.Of(app.UID), ordered: map[string]bool{},
 	}
-	s.lately = r.lately.of(key, r.Clock.Now())
 	if fleet.capacity {
 		s.reserved = r.given.of(r.Clock.Now())
 	}

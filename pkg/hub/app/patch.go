@@ -59,6 +59,7 @@ func changes(old, next *v1.MyAppStatus) (ops []operation) {
 	field("summary", sameSummary(old.Summary, next.Summary), next.Summary == nil, func() any { return next.Summary })
 	field("replicas", old.Replicas == next.Replicas, false, func() any { return next.Replicas })
 	field("selector", old.Selector == next.Selector, next.Selector == "", func() any { return next.Selector })
+	field("departures", slices.EqualFunc(old.Departures, next.Departures, sameDeparture), len(next.Departures) == 0, func() any { return next.Departures })
 	field("conditions", slices.EqualFunc(old.Conditions, next.Conditions, sameCondition), len(next.Conditions) == 0, func() any { return next.Conditions })
 
 	rows, whole := changedRows(old.Placements, next.Placements)
@@ -101,6 +102,8 @@ func sameRow(a, b *v1.PlacementRow) bool {
 	c.LastTransitionTime, c.LastReportTime = b.LastTransitionTime, b.LastReportTime
 	return c == *b && a.LastTransitionTime.Equal(&b.LastTransitionTime) && a.LastReportTime.Equal(b.LastReportTime)
 }
+
+func sameDeparture(a, b v1.Departure) bool { return a.Cluster == b.Cluster && a.Time.Equal(&b.Time) }
 
 func sameCondition(a, b metav1.Condition) bool {
 	same := a.LastTransitionTime.Equal(&b.LastTransitionTime)

@@ -57,7 +57,6 @@ type Reconciler struct {
 	fleets  fleets
 	ledger  quota.Ledger
 	given   reserved
-	lately  lately
 }
 
 // staleRecheck is when to look again at an app that the cache shows too old.
@@ -79,7 +78,6 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	if s.app == nil {
 		r.windows.Forget(req.NamespacedName)
 		r.specs.forget(req.NamespacedName)
-		r.lately.forget(req.NamespacedName)
 		return reconcile.Result{}, nil
 	}
 	d, err := decide(s, metav1.NewTime(r.Clock.Now()))

@@ -40,6 +40,7 @@ func Foresee(in Input) Forecast {
 	var f Forecast
 	for range mostSteps {
 		f.Last = Schedule(in)
+		in.Lately = slices.Concat(in.Lately, f.Last.Lost)
 		changes, moved := in.carryOut(f.Last.Verdicts)
 		if len(changes) > 0 {
 			f.Steps = append(f.Steps, changes)

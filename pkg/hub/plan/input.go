@@ -61,7 +61,7 @@ func Input(app *v1.MyApp, spec Spec, fleet Fleet) placement.Input {
 		Deleting: app.DeletionTimestamp != nil, Invalid: spec.Problems, Paused: app.Spec.Paused,
 		Acknowledged: app.Annotations[v1.AnnotationAcknowledgedPlan],
 		Replicas:     Replicas(&app.Spec), Numbers: fleet.Numbers, Pod: spec.Pod, Needs: spec.Needs,
-		Members: fleet.Members, Reserved: fleet.Reserved, Rows: app.Status.Placements,
+		Members: fleet.Members, Reserved: fleet.Reserved, Lately: lately(app.Status.Departures, fleet.Now), Rows: app.Status.Placements,
 	}
 }
 
