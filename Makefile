@@ -13,7 +13,7 @@ LONG_SUITES := /test/(bench|multikind|chaos|placement|property|restore|fleet/fle
 SHORT_CHAOS := ^(TestFaults|TestFlappingMember|TestGivenUpPullMember|TestKills|TestLedger|TestOneWrongAnswer)$$
 
 # Benchmarks of the pure core, and the packages that have them.
-CORE := ^Benchmark(Schedule|Aggregate|Pass|StatusPatch|Render|Unchanged|Lost)$$
+CORE := ^Benchmark(Schedule|ScheduleChoice|Divide|Aggregate|Pass|StatusPatch|Render|Unchanged|Lost)$$
 CORE_PACKAGES := ./pkg/hub/placement ./pkg/hub/aggregate ./pkg/hub/app ./pkg/hub/render ./pkg/agent/apply ./pkg/agent/fields
 # The commit that bench-core compares with; empty: nothing.
 BASE ?=
