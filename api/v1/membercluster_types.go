@@ -315,6 +315,16 @@ type Amounts struct {
 	Pods int64 `json:"pods"`
 }
 
+// TaintOnRecord is what is recorded of a taint; nil if it is not.
+func (s *MemberClusterStatus) TaintOnRecord(key, value string, effect TaintEffect) *TaintStatus {
+	for i := range s.Taints {
+		if t := &s.Taints[i]; t.Key == key && t.Value == value && t.Effect == effect {
+			return t
+		}
+	}
+	return nil
+}
+
 // MemberClusterList is a list of MemberClusters.
 //
 // +kubebuilder:object:root=true

@@ -140,3 +140,9 @@ type PlacementRow struct {
 	// +optional
 	LastReportTime *metav1.Time `json:"lastReportTime,omitempty"`
 }
+
+// IsPlaced is true for a row by which the member has the app or is to have it, until it is
+// ordered to go: not for one that is Removing, nor for a Stray, which nobody has decided.
+func (r *PlacementRow) IsPlaced() bool {
+	return r.State != PlacementRemoving && r.State != PlacementStray
+}

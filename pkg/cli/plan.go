@@ -244,8 +244,7 @@ func (o *planFlags) planMember(ctx context.Context, c client.Client, data []byte
 // recordTaints does what the hub will do at once: from then on the taints count.
 func recordTaints(m *v1.MemberCluster) {
 	for _, t := range m.Spec.Taints {
-		known := slices.ContainsFunc(m.Status.Taints, func(s v1.TaintStatus) bool { return s.Key == t.Key && s.Value == t.Value && s.Effect == t.Effect })
-		if t.Effect == v1.TaintNoExecute && !known {
+		if t.Effect == v1.TaintNoExecute && m.Status.TaintOnRecord(t.Key, t.Value, t.Effect) == nil {
 			m.Status.Taints = append(m.Status.Taints, v1.TaintStatus{Key: t.Key, Value: t.Value, Effect: t.Effect, TimeAdded: metav1.Now()})
 		}
 	}

@@ -26,7 +26,8 @@ type Input struct {
 	// there is not known well enough to say; its row is taken as it is.
 	Replicas map[string]int32
 	// SpecReplicas is the number of pods on a member without an override of its
-	// own. Divided is true when it is that on all members together. Autoscaled is true when autoscalers on the members choose the number.
+	// own. Divided is true when it is that on all members together. Autoscaled is
+	// true when autoscalers on the members choose the number.
 	SpecReplicas int32
 	Divided      bool
 	Autoscaled   bool
@@ -166,7 +167,7 @@ func Settled(rows []v1.PlacementRow) bool {
 
 // wanted is true for a row whose member is to run the app.
 func wanted(r *v1.PlacementRow) bool {
-	return r.State != v1.PlacementLeaving && r.State != v1.PlacementRemoving && r.State != v1.PlacementStray
+	return r.IsPlaced() && r.State != v1.PlacementLeaving
 }
 
 // inOrder are the rows ordered by name, as they are stored and decided; rows that

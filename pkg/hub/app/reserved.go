@@ -87,7 +87,7 @@ func (r *reserved) turn(now time.Time) *map[string]v1.Amounts {
 
 // pods are those that the member of a row is to run.
 func pods(r *v1.PlacementRow) int64 {
-	if r.State == v1.PlacementRemoving || r.State == v1.PlacementStray {
+	if !r.IsPlaced() {
 		return 0
 	}
 	return int64(r.Replicas)

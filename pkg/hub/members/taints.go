@@ -1,7 +1,6 @@
 package members
 
 import (
-	"slices"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -27,11 +26,8 @@ func taints(member *v1.MemberCluster, next v1.MemberClusterStatus, now time.Time
 	}
 	for i := range want {
 		want[i].TimeAdded = metav1.NewTime(now.Truncate(time.Second))
-		at := slices.IndexFunc(member.Status.Taints, func(s v1.TaintStatus) bool {
-			return s.Key == want[i].Key && s.Value == want[i].Value && s.Effect == want[i].Effect
-		})
-		if at >= 0 {
-			want[i].TimeAdded = member.Status.Taints[at].TimeAdded
+		if recorded := member.Status.TaintOnRecord(want[i].Key, want[i].Value, want[i].Effect); recorded != nil {
+			want[i].TimeAdded = recorded.TimeAdded
 		}
 	}
 	return want

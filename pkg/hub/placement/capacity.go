@@ -64,8 +64,8 @@ func (in *Input) lacks(m *Member, pods int64) string {
 	return strings.Join(parts, " and ")
 }
 
-// FreeOf is what a member has left; nil if that is not known.
-func FreeOf(c *v1.Capacity) *v1.Amounts {
+// freeOf is what a member has left; nil if that is not known.
+func freeOf(c *v1.Capacity) *v1.Amounts {
 	if c == nil {
 		return nil
 	}

@@ -33,7 +33,8 @@ type rank struct {
 // Without a number and groups that is everyone. Otherwise those that have the app come
 // first, in an earlier group first unless the app does not fail back, and then those with
 // the higher score: the weights of the preferences that are for the member, less 100 for
-// each taint with PreferNoSchedule, and a tenth of a percentage for each that is free.
+// each taint with PreferNoSchedule, and one more for each
+// tenth of the member that is free.
 func (p *plan) choose() {
 	r, contenders := p.in.Rules, p.contenders()
 	if !r.takesOver() {
@@ -82,7 +83,7 @@ func (p *plan) pass(i int) {
 		c.decide(Remove, v1.ReasonEvicted, evictionMessage(c.name, c.evicted))
 		return
 	case c.stray:
-		c.decide(Keep, v1.ReasonStray, strayMessage(c.name))
+		c.keepStray()
 		return
 	}
 	r := p.in.Rules

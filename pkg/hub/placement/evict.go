@@ -137,8 +137,8 @@ func (p *plan) namesOf(list []int) []string {
 	return names
 }
 
-// gently lets nobody go before those that take over are ready, for no longer than the grace period: neither a whole member nor, where replicas are divided, some of
-// its pods.
+// gently lets nobody go before those that take over are ready, for no longer than the grace
+// period: neither a whole member nor, where replicas are divided, some of its pods.
 func (p *plan) gently() {
 	grace := seconds(p.in.Rules.failover.graceSeconds)
 	h := p.handover(grace)

@@ -159,7 +159,7 @@ func (t *trial) changeApp(v *Verdict) (string, bool) {
 	case v1.ReasonAwaitingAck:
 		plan := Schedule(t.in).Question.Plan
 		t.in.Acknowledged = plan
-		return "acknowledge the plan: kubectl myapp ack --plan " + plan, plan != ""
+		return "acknowledge the plan: " + ackCommand(&t.in, plan), plan != ""
 	case v1.ReasonNotNeeded:
 		return t.raiseNumber()
 	case v1.ReasonNoReplicas:

@@ -108,7 +108,7 @@ func (c *candidate) byMatch(in *Input) bool {
 	case reason == v1.ReasonExpressionFalse && c.placed && in.Rules.usesCapacity:
 		return false // the app itself may be what takes the room
 	case c.stray:
-		c.decide(Keep, v1.ReasonStray, strayMessage(c.name))
+		c.keepStray()
 	case reason == v1.ReasonExpressionFailed:
 		c.decide(Keep, reason, message)
 	default:
@@ -138,7 +138,7 @@ func (c *candidate) byState(in *Input) bool {
 	if reason != "" {
 		c.decide(Remove, reason, message)
 		if c.stray {
-			c.decide(Keep, v1.ReasonStray, strayMessage(c.name))
+			c.keepStray()
 		}
 	}
 	return c.decided
@@ -204,6 +204,7 @@ func evictionMessage(name string, t *Taint) string {
 	return name + " has " + describe(t) + ", which the app does not tolerate any longer"
 }
 
-func strayMessage(name string) string {
-	return "objects of this app are on " + name + " that no decision explains; they are left alone"
+// keepStray leaves objects alone that nobody has decided about.
+func (c *candidate) keepStray() {
+	c.decide(Keep, v1.ReasonStray, "objects of this app are on "+c.name+" that no decision explains; they are left alone")
 }

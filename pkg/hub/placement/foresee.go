@@ -31,7 +31,8 @@ type Change struct {
 	New bool
 }
 
-// mostSteps bounds a forecast; it is beyond what any app takes.
+// mostSteps bounds a forecast. Only an app that leaves hundreds of members one by one takes
+// more.
 const mostSteps = 200
 
 // Foresee decides and carries out until nothing changes. Time stands still: nothing is
@@ -130,7 +131,7 @@ func (c *Change) matters(row *v1.PlacementRow) bool {
 // has is true for the row of a member that has the app, and of which nobody has decided
 // that it leaves now.
 func has(r *v1.PlacementRow) bool {
-	return r.Cluster != "" && r.State != v1.PlacementStray && r.State != v1.PlacementRemoving
+	return r.Cluster != "" && r.IsPlaced()
 }
 
 func podsOf(r *v1.PlacementRow) int64 {

@@ -16,8 +16,9 @@ import (
 const fewestLimited = 5
 
 // limit stops a change that would take the app off more than half of its members, those of
-// the last minutes included, until a person has acknowledged it: a slip in a selector or a label must not end an app. What
-// is ordered about a single member, as that it leaves, goes on.
+// the last minutes included, until a person has acknowledged it: a slip in a selector or a
+// label must not end an app. What is ordered about a single member, as that it leaves, goes
+// on.
 func (p *plan) limit() {
 	var lost []string
 	rows, underWay := 0, 0

@@ -1,7 +1,6 @@
 package placement
 
 import (
-	"slices"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -45,7 +44,7 @@ func MemberOf(m *v1.MemberCluster) Member {
 	is := Member{
 		Name: m.Name, Labels: m.Labels, Accepted: m.IsAccepted(), Leaving: m.Spec.Leave,
 		Ready:             meta.IsStatusConditionTrue(m.Status.Conditions, v1.ConditionReady),
-		KubernetesVersion: m.Status.KubernetesVersion, Free: FreeOf(m.Status.Capacity), APIs: m.Status.APIs,
+		KubernetesVersion: m.Status.KubernetesVersion, Free: freeOf(m.Status.Capacity), APIs: m.Status.APIs,
 	}
 	if c := m.Status.Capacity; c != nil {
 		is.Allocatable = &c.Allocatable
@@ -95,11 +94,8 @@ func taintsOf(m *v1.MemberCluster) []Taint {
 	var taints []Taint
 	for _, t := range m.Spec.Taints {
 		taint := Taint{Key: t.Key, Value: t.Value, Effect: t.Effect}
-		i := slices.IndexFunc(m.Status.Taints, func(s v1.TaintStatus) bool {
-			return s.Key == t.Key && s.Value == t.Value && s.Effect == t.Effect
-		})
-		if i >= 0 {
-			taint.Since = m.Status.Taints[i].TimeAdded.Time
+		if recorded := m.Status.TaintOnRecord(t.Key, t.Value, t.Effect); recorded != nil {
+			taint.Since = recorded.TimeAdded.Time
 		}
 		taints = append(taints, taint)
 	}

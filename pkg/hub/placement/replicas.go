@@ -37,7 +37,7 @@ func (p *plan) divide() {
 		switch {
 		case c.wants > 0 || total == 0:
 		case c.stray:
-			c.decide(Keep, v1.ReasonStray, strayMessage(c.name))
+			c.keepStray()
 		case c.placed:
 			c.verdict.Message = "there are not enough replicas for " + c.name + " to run any"
 		default:

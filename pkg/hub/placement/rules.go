@@ -14,6 +14,14 @@ import (
 // Rules are the placement of one spec, compiled once and used in every pass. They are
 // safe for concurrent use.
 type Rules struct {
+	settings
+
+	// last is what was said of the fleet that was last asked about.
+	last atomic.Pointer[matching]
+}
+
+// settings are the rules themselves.
+type settings struct {
 	// err says what of the placement cannot be used. The API server does not admit such.
 	err error
 
@@ -35,9 +43,6 @@ type Rules struct {
 	min, max int32 // max is 0 for no limit
 
 	failover failover
-
-	// last is what was said of the fleet that was last asked about.
-	last atomic.Pointer[matching]
 }
 
 // weighted is a weight for the members that a selector chooses.
@@ -69,7 +74,7 @@ const (
 // RulesOf compiles spec.placement and spec.failover. What cannot be compiled places
 // nothing and removes nothing; Err says what it is.
 func RulesOf(spec *v1.MyAppSpec) *Rules {
-	r := &Rules{selector: labels.Everything(), failover: failover{defaultTolerationSeconds, defaultGraceSeconds, defaultBudgetPercent}}
+	r := &Rules{settings: settings{selector: labels.Everything(), failover: failover{defaultTolerationSeconds, defaultGraceSeconds, defaultBudgetPercent}}}
 	if f := spec.Failover; f != nil {
 		r.failover.tolerationSeconds = value(f.TolerationSeconds, defaultTolerationSeconds)
 		r.failover.graceSeconds = value(f.GracePeriodSeconds, defaultGraceSeconds)
@@ -158,13 +163,7 @@ func listed(names []string, name string) bool {
 }
 
 // copy is one that can be changed, without what is remembered.
-func (r *Rules) copy() *Rules {
-	return &Rules{
-		err: r.err, names: r.names, selector: r.selector, expression: r.expression, usesCapacity: r.usesCapacity, tolerations: r.tolerations,
-		number: r.number, spread: r.spread, preferences: r.preferences, groups: r.groups, failBack: r.failBack,
-		divided: r.divided, division: r.division, weights: r.weights, min: r.min, max: r.max, failover: r.failover,
-	}
-}
+func (r *Rules) copy() *Rules { return &Rules{settings: r.settings} }
 
 // takesOver is true if other members run what one that is lost would have: where each
 // eligible member has its own copy anyway, leaving one helps nobody.

@@ -86,8 +86,9 @@ type Input struct {
 //
 // Those that may stay or come are then looked at together: evict takes those that a
 // taint makes leave, choose says which of the others run the app, and divide how many
-// pods each of them runs. Last, gently lets nobody go before those that take over are
-// ready, and limit stops what looks like a slip.
+// pods each of them runs. Last, keepWithinQuota lets nobody go who cannot go elsewhere,
+// limit stops what looks like a slip, and gently lets nobody go before those that take over
+// are ready.
 func Schedule(in Input) Result { return planOf(&in).result() }
 
 // planOf takes the steps in their order.
@@ -180,7 +181,7 @@ func candidatesOf(in *Input) []candidate {
 		for ; len(rows) > 0 && rows[0].Cluster == c.name; rows = rows[1:] {
 			c.row = &rows[0]
 			c.stray = c.row.State == v1.PlacementStray
-			c.placed = !c.stray && c.row.State != v1.PlacementRemoving
+			c.placed = c.row.IsPlaced()
 		}
 		c.verdict.Cluster = c.name
 		list = append(list, c)

@@ -28,17 +28,19 @@ type Diff struct {
 // that have it before and after and get something else.
 func (p *Plan) compare(before, after State, rows []v1.PlacementRow) (updated []string, err error) {
 	same := map[string]*Diff{}
-	had := map[string]bool{}
+	had := map[string]int32{} // pods of those that have the app
 	for i := range after.App.Status.Placements {
 		row := &after.App.Status.Placements[i]
-		had[row.Cluster] = row.State != v1.PlacementStray && row.State != v1.PlacementRemoving
+		if row.IsPlaced() {
+			had[row.Cluster] = row.Replicas
+		}
 	}
 	for i := range rows {
 		row := &rows[i]
 		var old, next objects
-		if had[row.Cluster] {
-			was := rowOf(after.App.Status.Placements, row.Cluster)
-			if old, err = objectsOf(&before, row.Cluster, was.Replicas); err != nil {
+		replicas, has := had[row.Cluster]
+		if has {
+			if old, err = objectsOf(&before, row.Cluster, replicas); err != nil {
 				old = objects{} // what is there was rendered from a spec that was valid
 			}
 		}
@@ -60,7 +62,7 @@ func (p *Plan) compare(before, after State, rows []v1.PlacementRow) (updated []s
 			}
 			same[name+"\n"+text].Clusters = append(same[name+"\n"+text].Clusters, row.Cluster)
 		}
-		if changed && had[row.Cluster] {
+		if changed && has {
 			updated = append(updated, row.Cluster)
 		}
 	}
@@ -162,7 +164,7 @@ func (s *State) Objects() (map[string][]string, error) {
 	all := map[string][]string{}
 	for i := range s.App.Status.Placements {
 		row := &s.App.Status.Placements[i]
-		if row.State == v1.PlacementStray || row.State == v1.PlacementRemoving {
+		if !row.IsPlaced() {
 			continue
 		}
 		has, err := objectsOf(s, row.Cluster, row.Replicas)

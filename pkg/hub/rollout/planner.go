@@ -83,7 +83,7 @@ func ordered[T any](list []T, name func(*T) string) []T {
 }
 
 func run(row *v1.PlacementRow, placed bool, replicas int32, revision string, now metav1.Time) {
-	decided := placed && row.State != v1.PlacementRemoving && row.State != v1.PlacementStray
+	decided := placed && row.IsPlaced()
 	if decided && row.Revision == revision && row.Replicas == replicas {
 		if row.State == v1.PlacementLeaving {
 			// It stays after all, and its last report is about what it has.
