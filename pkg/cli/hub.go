@@ -22,7 +22,18 @@ func stateOf(ctx context.Context, c client.Client, app *v1.MyApp) (plan.State, e
 	if err != nil {
 		return plan.State{}, err
 	}
-	return stateWith(ctx, c, app, members)
+	namespace, err := namespaceLabels(ctx, c, app.Namespace)
+	return stateIn(plan.StateOf(members), app, namespace), err
+}
+
+// stateIn is an app in a fleet.
+func stateIn(s plan.State, app *v1.MyApp, namespace labels.Set) plan.State {
+	s.App, s.Namespace, s.Now = app, namespace, time.Now()
+	if held := meta.FindStatusCondition(app.Status.Conditions, v1.ConditionHeld); held != nil &&
+		held.Status == "True" && (held.Reason == v1.ReasonHubRestored || held.Reason == v1.ReasonHubReplaced) {
+		s.Held = held.Message
+	}
+	return s
 }
 
 // membersOf are all members.
@@ -49,19 +60,6 @@ func appsOf(ctx context.Context, c client.Client, namespace string) (apps []v1.M
 		return nil, everywhere, fmt.Errorf("listing the MyApps: %w", err)
 	}
 	return list.Items, everywhere, nil
-}
-
-func stateWith(ctx context.Context, c client.Client, app *v1.MyApp, members []v1.MemberCluster) (plan.State, error) {
-	s := plan.State{App: app}
-	s.FleetOf(members)
-	s.Now = time.Now()
-	if held := meta.FindStatusCondition(app.Status.Conditions, v1.ConditionHeld); held != nil &&
-		held.Status == "True" && (held.Reason == v1.ReasonHubRestored || held.Reason == v1.ReasonHubReplaced) {
-		s.Held = held.Message
-	}
-	var err error
-	s.Namespace, err = namespaceLabels(ctx, c, app.Namespace)
-	return s, err
 }
 
 // namespaceLabels are nil if the user may not read them: then members that ask for some

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/jsonmergepatch"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -88,7 +89,7 @@ func (o *planFlags) report(out io.Writer, plans []plan.Plan) error {
 func (o *planFlags) plans(ctx context.Context, c client.Client, stdin io.Reader, namespace string) ([]plan.Plan, error) {
 	data, err := readFile(stdin, o.file)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("reading the file: %w", err)
 	}
 	var kind metav1.TypeMeta
 	if err := yaml.Unmarshal(data, &kind); err != nil {
@@ -105,16 +106,12 @@ func (o *planFlags) plans(ctx context.Context, c client.Client, stdin io.Reader,
 	return nil, fmt.Errorf("%s has a %s %s: a MyApp or a MemberCluster of %s can be planned, one in a file", o.file, kind.APIVersion, kind.Kind, v1.GroupVersion)
 }
 
-func readFile(stdin io.Reader, file string) (data []byte, err error) {
+// readFile reads a file that -f names; - is standard input.
+func readFile(stdin io.Reader, file string) ([]byte, error) {
 	if file == "-" {
-		data, err = io.ReadAll(stdin)
-	} else {
-		data, err = os.ReadFile(file)
+		return io.ReadAll(stdin)
 	}
-	if err != nil {
-		return nil, fmt.Errorf("reading the file: %w", err)
-	}
-	return data, nil
+	return os.ReadFile(file)
 }
 
 func (o *planFlags) planApp(ctx context.Context, c client.Client, data []byte, namespace string) (plan.Plan, error) {
@@ -222,14 +219,18 @@ func (o *planFlags) planMember(ctx context.Context, c client.Client, data []byte
 		return nil, err
 	}
 	var plans []plan.Plan
+	fleetBefore, fleetAfter := plan.StateOf(members), plan.StateOf(changed)
+	namespaces := map[string]labels.Set{}
 	for i := range apps {
-		before, err := stateWith(ctx, c, &apps[i], members)
-		if err != nil {
-			return nil, err
+		app := &apps[i]
+		known, ok := namespaces[app.Namespace]
+		if !ok {
+			if known, err = namespaceLabels(ctx, c, app.Namespace); err != nil {
+				return nil, err
+			}
+			namespaces[app.Namespace] = known
 		}
-		after := before
-		after.Members = nil
-		after.FleetOf(changed)
+		before, after := stateIn(fleetBefore, app, known), stateIn(fleetAfter, app, known)
 		p, err := plan.Of(before, after)
 		if err != nil {
 			return nil, err

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 
 	"github.com/spf13/cobra"
@@ -66,13 +65,7 @@ func renderCommand(hub *hubFlags) *cobra.Command {
 }
 
 func readApp(stdin io.Reader, file, namespace string, app *v1.MyApp) error {
-	var data []byte
-	var err error
-	if file == "-" {
-		data, err = io.ReadAll(stdin)
-	} else {
-		data, err = os.ReadFile(file)
-	}
+	data, err := readFile(stdin, file)
 	if err != nil {
 		return fmt.Errorf("reading the MyApp: %w", err)
 	}

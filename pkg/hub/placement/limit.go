@@ -22,9 +22,13 @@ const fewestLimited = 5
 func (p *plan) limit() {
 	var lost []string
 	rows, underWay := 0, 0
+	lately := make(map[string]bool, len(p.in.Lately))
+	for _, name := range p.in.Lately {
+		lately[name] = true
+	}
 	for i := range p.candidates {
 		c := &p.candidates[i]
-		if c.row == nil && slices.Contains(p.in.Lately, c.name) {
+		if c.row == nil && lately[c.name] {
 			rows++
 			underWay++
 		}

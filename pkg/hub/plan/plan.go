@@ -73,14 +73,15 @@ type State struct {
 	Clusters map[string]render.Cluster
 }
 
-// FleetOf is the part of a State that the members make.
-func (s *State) FleetOf(members []v1.MemberCluster) {
-	s.Clusters = make(map[string]render.Cluster, len(members))
+// StateOf is the part of a State that the members make. States of many apps may share it.
+func StateOf(members []v1.MemberCluster) State {
+	s := State{Clusters: make(map[string]render.Cluster, len(members))}
 	for i := range members {
 		s.Members = append(s.Members, placement.MemberOf(&members[i]))
 		s.Clusters[members[i].Name] = render.ClusterOf(&members[i])
 	}
 	slices.SortFunc(s.Members, func(a, b placement.Member) int { return strings.Compare(a.Name, b.Name) })
+	return s
 }
 
 // Input is what the placement of the app is decided from.

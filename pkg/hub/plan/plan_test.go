@@ -34,9 +34,8 @@ func state(on []string, p *v1.Placement, change ...func(*v1.MyApp)) State {
 			Status:     v1.MemberClusterStatus{Conditions: []metav1.Condition{{Type: v1.ConditionReady, Status: "True"}}},
 		})
 	}
-	s := State{App: app}
-	s.Now = noon
-	s.FleetOf(members)
+	s := StateOf(members)
+	s.App, s.Now = app, noon
 	return s
 }
 
