@@ -124,6 +124,30 @@ func That(t testing.TB, f *fleet.Fleet, timeout time.Duration, key types.Namespa
 	})
 }
 
+// Member waits until what the hub knows of a member is as check says.
+func Member(t testing.TB, f *fleet.Fleet, timeout time.Duration, name, what string, check func(v1.MemberClusterStatus) error) {
+	t.Helper()
+	c := f.Cluster(fleet.HubName).Client()
+	fleet.Eventually(t, timeout, "member "+name+" "+what, func(ctx context.Context) error {
+		member := &v1.MemberCluster{}
+		if err := c.Get(ctx, types.NamespacedName{Name: name}, member); err != nil {
+			return err
+		}
+		return check(member.Status)
+	})
+}
+
+// Measured has a cluster that answers and whose capacity is known: placement knows of it
+// what it ever will.
+func Measured(s v1.MemberClusterStatus) error {
+	for _, is := range []string{v1.ConditionReady, v1.ConditionCapacityKnown} {
+		if c := meta.FindStatusCondition(s.Conditions, is); c == nil || c.Status != metav1.ConditionTrue {
+			return fmt.Errorf("%s is %+v", is, c)
+		}
+	}
+	return nil
+}
+
 // Ready waits until a MyApp is Ready on exactly these members with its current spec.
 func Ready(t testing.TB, f *fleet.Fleet, timeout time.Duration, key types.NamespacedName, members ...string) {
 	t.Helper()

@@ -46,7 +46,7 @@ func busy(t *testing.T, f *fleet.Fleet, member string, pods int64) {
 			_ = client.IgnoreNotFound(c.Delete(context.Background(), pod, client.GracePeriodSeconds(0)))
 		})
 	}
-	factsAre(t, f, member, "is busy", known(40_000*pods, 40_000*pods+10_000))
+	expect.Member(t, f, soon, member, "is busy", known(40_000*pods, 40_000*pods+10_000))
 }
 
 // scheduled waits for what the condition Scheduled says.
@@ -67,7 +67,7 @@ func TestKindsAndRoomAreNeeded(t *testing.T) {
 	f := sharedFleet(t)
 	ns := namespace(t, f)
 	for _, m := range allMembers {
-		factsAre(t, f, m, "is measured", known(0, 60_000))
+		expect.Member(t, f, soon, m, "is measured", known(0, 60_000))
 	}
 	kinds, large := key(ns, "kinds"), key(ns, "large")
 	expect.Create(t, f, expect.App(ns, kinds.Name, func(a *v1.MyApp) {
@@ -100,7 +100,7 @@ func TestKindsAndRoomAreNeeded(t *testing.T) {
 func TestDivisionByRoom(t *testing.T) {
 	f := sharedFleet(t)
 	ns := namespace(t, f)
-	factsAre(t, f, "push-1", "is measured", known(0, 10_000))
+	expect.Member(t, f, soon, "push-1", "is measured", known(0, 10_000))
 	busy(t, f, "push-2", 2)
 	room, overflow := key(ns, "room"), key(ns, "overflow")
 	expect.Create(t, f, expect.App(ns, room.Name, cpu("10"), placedBy(v1.Placement{

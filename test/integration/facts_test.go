@@ -23,18 +23,6 @@ import (
 // The nodes of a member of a fleet, as stages.yaml has them, are two of 64 cores.
 const fleetMillis = 2 * 64_000
 
-// factsAre waits until what the hub knows of a member's cluster is so.
-func factsAre(t *testing.T, f *fleet.Fleet, member, what string, check func(v1.MemberClusterStatus) error) {
-	t.Helper()
-	fleet.Eventually(t, soon, member+" "+what, func(ctx context.Context) error {
-		is := &v1.MemberCluster{}
-		if err := f.Cluster(fleet.HubName).Client().Get(ctx, key("", member), is); err != nil {
-			return err
-		}
-		return check(is.Status)
-	})
-}
-
 // known has all facts, and what is requested of the CPU is between the two.
 func known(from, to int64) func(v1.MemberClusterStatus) error {
 	return func(s v1.MemberClusterStatus) error {
@@ -76,7 +64,7 @@ func TestFacts(t *testing.T) {
 	f := sharedFleet(t)
 	for _, member := range []string{"push-1", "pull-1"} {
 		t.Run(member, func(t *testing.T) {
-			factsAre(t, f, member, "is measured", known(0, 10_000))
+			expect.Member(t, f, soon, member, "is measured", known(0, 10_000))
 			begun := time.Now()
 			pod := &corev1.Pod{
 				ObjectMeta: metav1.ObjectMeta{Namespace: metav1.NamespaceDefault, Name: "large"},
@@ -89,7 +77,7 @@ func TestFacts(t *testing.T) {
 				t.Fatal(err)
 			}
 			t.Cleanup(func() { _ = client.IgnoreNotFound(c.Delete(context.Background(), pod)) })
-			factsAre(t, f, member, "has a large pod", known(40_000, 50_000))
+			expect.Member(t, f, soon, member, "has a large pod", known(40_000, 50_000))
 			took := time.Since(begun)
 			t.Logf("%s: a pod counted after %v", member, took.Round(time.Millisecond))
 			if took > 6*time.Second {
@@ -98,7 +86,7 @@ func TestFacts(t *testing.T) {
 			if err := c.Delete(t.Context(), pod, client.GracePeriodSeconds(0)); err != nil {
 				t.Fatal(err)
 			}
-			factsAre(t, f, member, "has no large pod", known(0, 10_000))
+			expect.Member(t, f, soon, member, "has no large pod", known(0, 10_000))
 
 			clusters := []string{fleet.HubName, member}
 			before := markAll(f, clusters...)
@@ -163,7 +151,7 @@ func TestFactsWithoutRightsOnPush(t *testing.T) {
 	before := markAll(f, cluster)
 	register(t, f, member, v1.MemberClusterSpec{Mode: v1.ModePush, KubeconfigSecretRef: &v1.SecretKeyRef{Name: secret}})
 	memberIs(t, f, member, metav1.ConditionTrue, v1.ReasonConnected)
-	factsAre(t, f, member, "may not be measured", blind(v1.ReasonPermissionMissing, "deploy/rbac/member-push.yaml"))
+	expect.Member(t, f, soon, member, "may not be measured", blind(v1.ReasonPermissionMissing, "deploy/rbac/member-push.yaml"))
 
 	p := placedOn(t, f, member, cluster)
 	expect.Delete(t, f, p.app)
@@ -197,7 +185,7 @@ func TestFactsWithoutRightsOnPush(t *testing.T) {
 		t.Fatal(err)
 	}
 	putSecret(t, f, secret, map[string][]byte{"kubeconfig": append(kubeconfig, "# again\n"...)})
-	factsAre(t, f, member, "is measured", known(0, 10_000))
+	expect.Member(t, f, soon, member, "is measured", known(0, 10_000))
 }
 
 // The same on a Pull member, whose agent may not read nodes.
@@ -222,7 +210,7 @@ func TestFactsWithoutRightsOnPull(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	factsAre(t, f, member, "is measured", known(0, 10_000))
+	expect.Member(t, f, soon, member, "is measured", known(0, 10_000))
 	was := &rbacv1.ClusterRole{}
 	if err := c.Get(t.Context(), key("", "myapp-agent"), was); err != nil {
 		t.Fatal(err)
@@ -231,7 +219,7 @@ func TestFactsWithoutRightsOnPull(t *testing.T) {
 	t.Cleanup(func() {
 		change(func(role *rbacv1.ClusterRole) { role.Rules = was.Rules })
 	})
-	factsAre(t, f, member, "may not be measured", blind(v1.ReasonPermissionMissing, "deploy/rbac/member-pull.yaml"))
+	expect.Member(t, f, soon, member, "may not be measured", blind(v1.ReasonPermissionMissing, "deploy/rbac/member-pull.yaml"))
 	app := key(namespace(t, f), "web")
 	expect.Create(t, f, expect.App(app.Namespace, app.Name, expect.On(member)))
 	expect.Ready(t, f, soon, app, member)
@@ -244,7 +232,7 @@ func TestFloodOfReports(t *testing.T) {
 	f := sharedFleet(t)
 	const member = "pull-1"
 	hub := f.Cluster(fleet.HubName).Client()
-	factsAre(t, f, member, "is measured", known(0, 10_000))
+	expect.Member(t, f, soon, member, "is measured", known(0, 10_000))
 	before := markAll(f, fleet.HubName)
 	report := &v1.MemberReport{ObjectMeta: metav1.ObjectMeta{Namespace: v1.MailboxNamespace(member), Name: v1.AgentReport}}
 	begun, writes := time.Now(), 0
@@ -255,7 +243,7 @@ func TestFloodOfReports(t *testing.T) {
 		}
 	}
 	last := fmt.Sprintf("v1.%d.0", writes-1)
-	factsAre(t, f, member, "has the last report", func(s v1.MemberClusterStatus) error {
+	expect.Member(t, f, soon, member, "has the last report", func(s v1.MemberClusterStatus) error {
 		if s.KubernetesVersion != last {
 			return fmt.Errorf("its version is %s, not %s", s.KubernetesVersion, last)
 		}
@@ -278,7 +266,7 @@ func TestFloodOfReports(t *testing.T) {
 	if err := f.Agent(member).Restart(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	factsAre(t, f, member, "is measured again", func(s v1.MemberClusterStatus) error {
+	expect.Member(t, f, soon, member, "is measured again", func(s v1.MemberClusterStatus) error {
 		if s.KubernetesVersion == last {
 			return fmt.Errorf("its version is still %s", last)
 		}

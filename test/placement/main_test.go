@@ -6,11 +6,13 @@ package placement
 import (
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/go-logr/logr"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
+	"github.com/example/myapp-hub/test/expect"
 	"github.com/example/myapp-hub/test/fleet/fleet"
 )
 
@@ -38,5 +40,10 @@ func start(t *testing.T, names ...string) *fleet.Fleet {
 			"region": []string{"eu", "us"}[i%2], "tier": []string{"gold", "iron"}[i/2%2], "number": fmt.Sprint(i),
 		}))
 	}
-	return fleet.Start(t, options...)
+	f := fleet.Start(t, options...)
+	// What is not known yet of a member would be known by the time a plan comes true.
+	for _, name := range names {
+		expect.Member(t, f, time.Minute, name, "is measured", expect.Measured)
+	}
+	return f
 }
