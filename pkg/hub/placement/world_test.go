@@ -33,6 +33,11 @@ func world(t *rapid.T) Input {
 	if rapid.IntRange(0, 3).Draw(t, "size of the fleet") == 0 {
 		size = rapid.IntRange(0, *mostMembers).Draw(t, "many members")
 	}
+	return worldOf(seed, size)
+}
+
+// worldOf is the same world each time.
+func worldOf(seed uint64, size int) Input {
 	d := dice{rand.New(rand.NewPCG(seed, 1))}
 	in := Input{
 		App: fmt.Sprintf("shop/%d", seed%7), UID: "uid", Generation: 1, Now: noon, LeaderSince: noon.Add(-time.Hour),
