@@ -93,6 +93,36 @@ const (
 	// one time.
 	ReasonEvictionBudget = "EvictionBudget"
 
+	// ReasonRollingOut: members are given the new revision, step by step.
+	ReasonRollingOut = "RollingOut"
+	// ReasonSoaking: a step's members must be ready for some time yet.
+	ReasonSoaking = "Soaking"
+	// ReasonAwaitingGate: a gate of the step has not passed yet.
+	ReasonAwaitingGate = "AwaitingGate"
+	// ReasonGateFailed: a gate of the step has not passed in time.
+	ReasonGateFailed = "GateFailed"
+	// ReasonAwaitingApproval: a person has to approve the step.
+	ReasonAwaitingApproval = "AwaitingApproval"
+	// ReasonAwaitingMembers: a step's members must become ready or answer.
+	ReasonAwaitingMembers = "AwaitingMembers"
+	// ReasonMaxUnavailable: so many members are not ready that no other may be updated.
+	ReasonMaxUnavailable = "MaxUnavailable"
+	// ReasonOutsideWindow: members are updated in change windows, and none is open.
+	ReasonOutsideWindow = "OutsideChangeWindow"
+	// ReasonRolloutFailed: the new revision has failed on more members than it may.
+	ReasonRolloutFailed = "RolloutFailed"
+	// ReasonRollingBack: the new revision has failed and is taken back.
+	ReasonRollingBack = "RollingBack"
+	// ReasonRolledBack: the new revision has failed and was taken back.
+	ReasonRolledBack = "RolledBack"
+	// ReasonRolloutCompleted: all steps are done.
+	ReasonRolloutCompleted = "RolloutCompleted"
+
+	// ReasonAwaitingDependency: an app of spec.dependsOn must be there first.
+	ReasonAwaitingDependency = "AwaitingDependency"
+	// ReasonDependencyCycle: apps depend on each other, and each waits for the next.
+	ReasonDependencyCycle = "DependencyCycle"
+
 	// ReasonPending: recorded; not yet on the member.
 	ReasonPending = "Pending"
 	// ReasonUpdating: members do not all have the current revision and replicas.

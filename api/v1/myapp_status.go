@@ -36,6 +36,9 @@ type MyAppStatus struct {
 	// +optional
 	// +listType=atomic
 	Departures []Departure `json:"departures,omitempty"`
+	// Rollout is how far a new revision is, with spec.rollout.type Progressive.
+	// +optional
+	Rollout *RolloutStatus `json:"rollout,omitempty"`
 	// Conditions are Scheduled, Applied, Available, Progressing, Held, Stalled
 	// and Ready.
 	// +optional
@@ -110,6 +113,13 @@ type PlacementRow struct {
 	// Revision is the ControllerRevision the member is to run.
 	// +optional
 	Revision string `json:"revision,omitempty"`
+	// PreviousRevision is, while another one is rolled out, the last revision that was ready
+	// on the member: what it goes back to.
+	// +optional
+	PreviousRevision string `json:"previousRevision,omitempty"`
+	// RevisionTime is when the member was told Revision; set during a rollout in steps.
+	// +optional
+	RevisionTime *metav1.Time `json:"revisionTime,omitempty"`
 	// AppliedHash is the hash of the content that the member last confirmed.
 	// +optional
 	// +kubebuilder:validation:MaxLength=64

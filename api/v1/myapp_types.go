@@ -211,6 +211,22 @@ type MyAppSpec struct {
 	// +optional
 	Failover *Failover `json:"failover,omitempty"`
 
+	// Rollout says how a new revision reaches the members that have the app.
+	// Default: all at once. Example: {type: Progressive, steps: [{name: canary, clusterNames: [eu-1], soakSeconds: 600}], onFailure: Rollback}
+	// +optional
+	Rollout *Rollout `json:"rollout,omitempty"`
+
+	// DependsOn are other apps that must be there first: a member gets this app, or a new
+	// revision of it, once they are. Taking it away, scaling it and going back to an earlier
+	// revision wait for nobody.
+	// Default: none. Example: [{name: db, condition: Available}]
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=8
+	DependsOn []Dependency `json:"dependsOn,omitempty"`
+
 	// Overrides change the app on some members, in their order; the later wins.
 	// Default: none. Example: [{clusterNames: [eu-1], image: {registry: mirror.eu.example.com}}]
 	// +optional

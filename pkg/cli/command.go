@@ -30,7 +30,7 @@ func Command() *cobra.Command {
 	cmd.AddCommand(
 		renderCommand(&hub), tokenCommand(&hub), joinCommand(&hub), acceptCommand(&hub), revokeCommand(&hub),
 		leaveCommand(&hub), rightsCommand(&hub),
-		statusCommand(&hub), explainCommand(&hub), planCommand(&hub), ackCommand(&hub),
+		statusCommand(&hub), rolloutCommand(&hub), explainCommand(&hub), planCommand(&hub), ackCommand(&hub),
 		clustersCommand(&hub), drainCommand(&hub), cordonCommand(&hub), uncordonCommand(&hub),
 	)
 	return cmd

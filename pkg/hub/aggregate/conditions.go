@@ -108,6 +108,8 @@ func progressing(in *Input, g *groups) verdict {
 		return verdict{metav1.ConditionFalse, v1.ReasonPaused, "spec.paused is true: nothing is changed on any member"}
 	case g.removing.count > 0:
 		return verdict{metav1.ConditionTrue, v1.ReasonRemoving, waitingFor(g)}
+	case in.rollingOut() != nil:
+		return in.progressingRollout()
 	case g.underWay.count > 0:
 		return verdict{metav1.ConditionTrue, v1.ReasonUpdating, "in progress on " + names(&g.underWay, g.wanted)}
 	case g.leaving.count > 0:
@@ -144,6 +146,9 @@ func ready(in *Input, g *groups) verdict {
 		return verdict{metav1.ConditionFalse, reasonOf(g.underWay.first[0]), "not ready on " + names(&g.underWay, g.wanted)}
 	case g.unknown.count > 0:
 		return verdict{metav1.ConditionUnknown, v1.ReasonMemberUnknown, "no answer from " + names(&g.unknown, g.wanted) + "; the last report of each is kept"}
+	case in.rollingOut() != nil:
+		v := in.progressingRollout()
+		return verdict{metav1.ConditionFalse, v.reason, v.message}
 	case g.notUpdated.count > 0:
 		reason := v1.ReasonUpdating
 		if in.Paused {
@@ -174,9 +179,48 @@ func stalled(in *Input, g *groups) verdict {
 	case g.refused.count > 0:
 		reason, message := blame(&g.refused, g.wanted)
 		return verdict{metav1.ConditionTrue, reason, message}
+	case in.stopped():
+		v := in.progressingRollout()
+		return verdict{metav1.ConditionTrue, v.reason, v.message}
 	default:
 		return verdict{metav1.ConditionFalse, v1.ReasonNoStall, "no member needs a person's help"}
 	}
+}
+
+// rollingOut is a rollout in steps that has not come to a good end; nil if there is none.
+func (in *Input) rollingOut() *v1.RolloutStatus {
+	if in.Rollout == nil || in.Rollout.Phase == v1.RolloutCompleted {
+		return nil
+	}
+	return in.Rollout
+}
+
+// stopped is true for a rollout that goes on only if a person does something.
+func (in *Input) stopped() bool {
+	r := in.rollingOut()
+	return r != nil && (r.Phase == v1.RolloutPaused || r.Phase == v1.RolloutRolledBack) && !in.Deleting
+}
+
+// progressingRollout is whether and how a rollout goes on.
+func (in *Input) progressingRollout() verdict {
+	r := in.Rollout
+	command := func(verb string) string { return fmt.Sprintf("kubectl myapp rollout %s %s -n %s", verb, in.Name, in.Namespace) }
+	switch r.Phase {
+	case v1.RolloutPaused:
+		return verdict{metav1.ConditionFalse, r.Reason, "the rollout has stopped: " + r.Message + ". Change the spec, or accept that and go on: " + command("resume")}
+	case v1.RolloutRollingBack:
+		return verdict{metav1.ConditionTrue, v1.ReasonRollingBack, "the rollout is taken back: " + r.Message}
+	case v1.RolloutRolledBack:
+		return verdict{metav1.ConditionFalse, v1.ReasonRolledBack, "the rollout was taken back: " + r.Message + ". It is not tried again until the spec changes"}
+	case v1.RolloutProgressing, v1.RolloutCompleted:
+	}
+	switch r.Reason {
+	case v1.ReasonAwaitingApproval:
+		return verdict{metav1.ConditionFalse, r.Reason, r.Message + ": " + command("approve")}
+	case v1.ReasonOutsideWindow, v1.ReasonMaxUnavailable:
+		return verdict{metav1.ConditionFalse, r.Reason, r.Message}
+	}
+	return verdict{metav1.ConditionTrue, r.Reason, r.Message}
 }
 
 func waitingFor(g *groups) string {

@@ -33,6 +33,8 @@ type Input struct {
 	Autoscaled   bool
 	// PlacementReason and PlacementMessage sum up the placement.
 	PlacementReason, PlacementMessage string
+	// Rollout is how far a rollout in steps is; nil if there is none.
+	Rollout *v1.RolloutStatus
 	// Invalid says what is wrong with the spec; empty if nothing is.
 	Invalid string
 	// Exceeded says what a quota does not allow; empty if it allows all.
@@ -66,6 +68,7 @@ func Status(in Input, now metav1.Time) v1.MyAppStatus {
 		Revision:           in.Revision,
 		Selector:           in.Selector,
 		Placements:         in.Rows,
+		Rollout:            in.Rollout,
 		Conditions:         slices.Clone(in.Old.Conditions),
 	}
 	seen := survey(&in)

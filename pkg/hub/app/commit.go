@@ -201,9 +201,12 @@ func (r *Reconciler) pruneRevisions(ctx context.Context, s *snapshot, d decision
 		return nil
 	}
 	used := map[string]bool{d.revision.Name: true}
-	for _, rows := range [][]v1.PlacementRow{s.app.Status.Placements, d.status.Placements} {
-		for i := range rows {
-			used[rows[i].Revision] = true
+	for _, status := range []*v1.MyAppStatus{&s.app.Status, &d.status} {
+		if status.Rollout != nil {
+			used[status.Rollout.StableRevision] = true
+		}
+		for i := range status.Placements {
+			used[status.Placements[i].Revision], used[status.Placements[i].PreviousRevision] = true, true
 		}
 	}
 	unused := slices.DeleteFunc(slices.Clone(s.revisions), func(c appsv1.ControllerRevision) bool { return used[c.Name] })

@@ -3,11 +3,13 @@ package app
 import (
 	"bytes"
 	"slices"
+	"strings"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 
 	v1 "github.com/example/myapp-hub/api/v1"
 	"github.com/example/myapp-hub/pkg/hub/aggregate"
@@ -44,25 +46,23 @@ func decide(s *snapshot, now metav1.Time) (decision, error) {
 	}
 	old, spec := s.app.Status, &s.app.Spec
 	in := s.input(now)
-	rowsOf := func() (placement.Result, []v1.PlacementRow) {
+	steps := s.rollout(now)
+	nextOf := func() (placement.Result, rollout.Result) {
 		placed := placement.Schedule(in)
-		return placed, rollout.Next(rollout.State{
-			Rows: old.Placements, Verdicts: placed.Verdicts,
-			Revision: revision.Name,
-		}, now)
+		return placed, rollout.Next(rollout.State{Rows: old.Placements, Verdicts: placed.Verdicts, Revision: revision.Name, Rollout: steps}, now)
 	}
-	placed, next := rowsOf()
-	if in.Exceeded = s.bounds.exceeded(next); in.Exceeded != "" {
-		placed, next = rowsOf()
+	placed, next := nextOf()
+	if in.Exceeded = s.bounds.exceeded(next.Rows); in.Exceeded != "" {
+		placed, next = nextOf()
 	}
 	rows, forced := aggregate.Rows(aggregate.Observation{
-		Persisted: old.Placements, Next: next, Reports: s.reports, Members: s.reach,
+		Persisted: old.Placements, Next: next.Rows, Reports: s.reports, Members: s.reach,
 		Autoscaled: othersScale(s.app), Held: s.held != "", ForceRemoved: forceRemoved(s),
 	}, now)
 
-	d := decision{revision: revision, forced: forced, exceeded: in.Exceeded != "", wake: placed.Wake}
-	if again := now.Add(roomRecheck); placed.WantsRoom && (d.wake.IsZero() || again.Before(d.wake)) {
-		d.wake = again
+	d := decision{revision: revision, forced: forced, exceeded: in.Exceeded != "", wake: sooner(placed.Wake, next.Wake)}
+	if placed.WantsRoom {
+		d.wake = sooner(d.wake, now.Add(roomRecheck))
 	}
 	d.status = aggregate.Status(aggregate.Input{
 		Old: old, Rows: rows,
@@ -70,13 +70,52 @@ func decide(s *snapshot, now metav1.Time) (decision, error) {
 		Deleting: s.deleting(), Paused: spec.Paused, Invalid: s.invalid, Exceeded: in.Exceeded, Held: s.hold(placed.Question),
 		Revision: revision.Name, Selector: render.PodSelector(s.app.Name),
 		Replicas: wants(in, placed.Verdicts), SpecReplicas: plan.Replicas(spec), Divided: in.Rules.Divided(), Autoscaled: spec.Autoscaling != nil,
-		PlacementReason: placed.Reason, PlacementMessage: placed.Message,
+		PlacementReason: placed.Reason, PlacementMessage: placed.Message, Rollout: next.Status,
 	}, now)
 	d.status.Departures = plan.Departures(old.Departures, placed.Lost, now)
 	d.changed = !sameStatus(&s.app.Status, &d.status)
 	d.urgent = d.changed && urgent(&s.app.Status, &d.status)
 	d.gone = s.deleting() && s.held == "" && len(rows) == 0
 	return d, nil
+}
+
+// sooner is the earlier of two times, of which the zero one is never.
+func sooner(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
+}
+
+// rollout is what a rollout in steps is decided from; nil if the app has none.
+func (s *snapshot) rollout(now metav1.Time) *rollout.Rollout {
+	rules := s.known().Rollout
+	if rules == nil || !rules.Progressive() {
+		return nil
+	}
+	old := s.app.Status.Placements
+	observed, _ := aggregate.Rows(aggregate.Observation{
+		Persisted: old, Next: old, Reports: s.reports, Members: s.reach, Autoscaled: othersScale(s.app), Held: true,
+	}, now)
+	decisions := make(map[string]int64, len(old))
+	for i := range old {
+		decisions[old[i].Cluster] = old[i].Decision
+	}
+	return &rollout.Rollout{
+		Rules: rules, Generation: s.app.Generation, Status: s.app.Status.Rollout, Observed: observed, Since: s.leaderSince,
+		Answers: strings.FieldsFunc(s.app.Annotations[v1.AnnotationRolloutAnswers], func(r rune) bool { return r == ',' || r == ' ' }),
+		Heard: func(member string) bool {
+			report, ok := s.reports[member]
+			return ok && report.Decision == decisions[member]
+		},
+		Labels: func(member string) labels.Set {
+			i, ok := slices.BinarySearchFunc(s.members, member, func(m placement.Member, name string) int { return strings.Compare(m.Name, name) })
+			if !ok {
+				return nil
+			}
+			return s.members[i].Labels
+		},
+	}
 }
 
 // input is what a placement is made of.
@@ -172,7 +211,7 @@ func forceRemoved(s *snapshot) map[string]bool {
 // turning, or the last member having reported. A removal that is confirmed may
 // wait for others.
 func urgent(before, after *v1.MyAppStatus) bool {
-	if before.ObservedGeneration != after.ObservedGeneration || before.Revision != after.Revision {
+	if before.ObservedGeneration != after.ObservedGeneration || before.Revision != after.Revision || turned(before.Rollout, after.Rollout) {
 		return true
 	}
 	was := before.Placements // ordered by name, as those after
@@ -192,6 +231,14 @@ func urgent(before, after *v1.MyAppStatus) bool {
 		}
 	}
 	return aggregate.Settled(after.Placements) && !aggregate.Settled(before.Placements)
+}
+
+// turned is true if a rollout has come to another phase, or has something to ask.
+func turned(before, after *v1.RolloutStatus) bool {
+	if before == nil || after == nil {
+		return before != after
+	}
+	return before.Phase != after.Phase || before.Asks != after.Asks
 }
 
 func statusOf(s *v1.MyAppStatus, condition string) metav1.ConditionStatus {

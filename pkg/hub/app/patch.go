@@ -9,6 +9,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	v1 "github.com/example/myapp-hub/api/v1"
+	"github.com/example/myapp-hub/pkg/hub/rollout"
 )
 
 // operation is one of a JSON patch (RFC 6902).
@@ -59,6 +60,7 @@ func changes(old, next *v1.MyAppStatus) (ops []operation) {
 	field("summary", sameSummary(old.Summary, next.Summary), next.Summary == nil, func() any { return next.Summary })
 	field("replicas", old.Replicas == next.Replicas, false, func() any { return next.Replicas })
 	field("selector", old.Selector == next.Selector, next.Selector == "", func() any { return next.Selector })
+	field("rollout", rollout.SameStatus(old.Rollout, next.Rollout), next.Rollout == nil, func() any { return next.Rollout })
 	field("departures", slices.EqualFunc(old.Departures, next.Departures, sameDeparture), len(next.Departures) == 0, func() any { return next.Departures })
 	field("conditions", slices.EqualFunc(old.Conditions, next.Conditions, sameCondition), len(next.Conditions) == 0, func() any { return next.Conditions })
 
@@ -99,8 +101,8 @@ func sameRow(a, b *v1.PlacementRow) bool {
 	}
 	// A time can be equal and yet look different.
 	c := *a
-	c.LastTransitionTime, c.LastReportTime = b.LastTransitionTime, b.LastReportTime
-	return c == *b && a.LastTransitionTime.Equal(&b.LastTransitionTime) && a.LastReportTime.Equal(b.LastReportTime)
+	c.LastTransitionTime, c.LastReportTime, c.RevisionTime = b.LastTransitionTime, b.LastReportTime, b.RevisionTime
+	return c == *b && a.LastTransitionTime.Equal(&b.LastTransitionTime) && a.LastReportTime.Equal(b.LastReportTime) && a.RevisionTime.Equal(b.RevisionTime)
 }
 
 func sameDeparture(a, b v1.Departure) bool { return a.Cluster == b.Cluster && a.Time.Equal(&b.Time) }

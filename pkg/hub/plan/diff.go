@@ -151,6 +151,27 @@ func unified(name, old, next string) (string, error) {
 	return text, nil
 }
 
+// DiffTemplates compares a stored template with that of a spec, as a unified diff; empty if
+// they say the same.
+func DiffTemplates(oldName string, old []byte, name string, spec *v1.MyAppSpec) (string, error) {
+	was, err := render.ParseTemplate(old)
+	if err != nil {
+		return "", err
+	}
+	var texts [2]string
+	for i, template := range []v1.MyAppSpec{was, render.Template(spec)} {
+		text, err := yaml.Marshal(template)
+		if err != nil {
+			return "", err
+		}
+		texts[i] = string(text)
+	}
+	if texts[0] == texts[1] {
+		return "", nil
+	}
+	return difflib.GetUnifiedDiffString(difflib.UnifiedDiff{A: lines(texts[0]), B: lines(texts[1]), FromFile: oldName, ToFile: name, Context: 3})
+}
+
 func lines(text string) []string {
 	if text == "" {
 		return nil

@@ -12,6 +12,7 @@ import (
 	"github.com/example/myapp-hub/pkg/agent/health"
 	"github.com/example/myapp-hub/pkg/hub/placement"
 	"github.com/example/myapp-hub/pkg/hub/render"
+	"github.com/example/myapp-hub/pkg/hub/rollout"
 )
 
 // Spec is what follows from the spec of an app alone.
@@ -19,6 +20,8 @@ type Spec struct {
 	// Problems says what is wrong with it; empty if nothing is.
 	Problems string
 	Rules    *placement.Rules
+	// Rollout says who gets a new revision when.
+	Rollout *rollout.Rules
 	// Pod is what a pod requests, Needs are the kinds of the objects.
 	Pod   placement.Pod
 	Needs []string
@@ -27,7 +30,7 @@ type Spec struct {
 // SpecOf looks at a copy of the app, which may be a cache's own.
 func SpecOf(app *v1.MyApp) Spec {
 	own := &v1.MyApp{TypeMeta: app.TypeMeta, ObjectMeta: *app.ObjectMeta.DeepCopy(), Spec: *app.Spec.DeepCopy()}
-	s := Spec{Problems: describe(render.Validate(own, health.CheckRule)), Rules: placement.RulesOf(&own.Spec)}
+	s := Spec{Problems: describe(render.Validate(own, health.CheckRule)), Rules: placement.RulesOf(&own.Spec), Rollout: rollout.RulesOf(&own.Spec)}
 	if s.Problems != "" {
 		return s
 	}

@@ -18,7 +18,7 @@ import (
 func Template(spec *v1.MyAppSpec) v1.MyAppSpec {
 	t := *spec.DeepCopy()
 	t.Replicas = nil
-	t.Placement, t.Failover = nil, nil
+	t.Placement, t.Failover, t.Rollout, t.DependsOn = nil, nil, nil, nil
 	t.DeletionPolicy = ""
 	t.Paused = false
 	t.RevisionHistoryLimit = nil
@@ -44,6 +44,33 @@ func templateOverrides(overrides []v1.Override) []v1.Override {
 		overrides = overrides[:len(overrides)-1]
 	}
 	return overrides
+}
+
+// WithTemplate is a spec with another template: what a stored one says, and of the spec
+// what belongs to no template.
+func WithTemplate(spec *v1.MyAppSpec, template v1.MyAppSpec) v1.MyAppSpec {
+	s := *template.DeepCopy()
+	own := *spec.DeepCopy()
+	s.Replicas = own.Replicas
+	s.Placement, s.Failover, s.Rollout, s.DependsOn = own.Placement, own.Failover, own.Rollout, own.DependsOn
+	s.DeletionPolicy, s.Paused, s.RevisionHistoryLimit = own.DeletionPolicy, own.Paused, own.RevisionHistoryLimit
+	s.Drift, s.Adoption, s.HealthRules = own.Drift, own.Adoption, own.HealthRules
+	for i := range own.Overrides {
+		o := &own.Overrides[i]
+		switch {
+		case o.Replicas == nil:
+		case i < len(s.Overrides) && sameMembers(o, &s.Overrides[i]):
+			s.Overrides[i].Replicas = o.Replicas
+		default:
+			s.Overrides = append(s.Overrides, v1.Override{ClusterSelector: o.ClusterSelector, ClusterNames: o.ClusterNames, Replicas: o.Replicas})
+		}
+	}
+	return s
+}
+
+// sameMembers is true for overrides that are for the same members.
+func sameMembers(a, b *v1.Override) bool {
+	return equality.Semantic.DeepEqual(a.ClusterSelector, b.ClusterSelector) && slices.Equal(a.ClusterNames, b.ClusterNames)
 }
 
 // Replicas is the number of pods on a member. With an autoscaler it is the
@@ -92,7 +119,7 @@ func Policies(spec *v1.MyAppSpec) v1.Policies {
 // specSchema names the schema of MyAppSpec. It is part of every SpecHash: a field
 // that a later version adds, and its default, change the hash of a spec that
 // nobody has changed. A test says what it has to be.
-const specSchema = "96394b02"
+const specSchema = "9e732b88"
 
 // SpecHash is the hash of a whole spec, which tells two histories of one
 // generation apart. Hashes of different schemas do not compare, see

@@ -12,6 +12,7 @@ import (
 
 	v1 "github.com/example/myapp-hub/api/v1"
 	"github.com/example/myapp-hub/pkg/hub/placement"
+	"github.com/example/myapp-hub/pkg/hub/rollout"
 )
 
 // maxConfig is how many bytes of files and their names fit into a ConfigMap,
@@ -27,6 +28,9 @@ func Validate(app *v1.MyApp, checkRule func(v1.HealthRule) error) field.ErrorLis
 	spec, path := &app.Spec, field.NewPath("spec")
 	var errs field.ErrorList
 	errs = append(errs, validatePlacement(path.Child("placement"), spec.Placement)...)
+	if err := rollout.RulesOf(spec).Err(); err != nil {
+		errs = append(errs, invalid(path.Child("rollout"), err.Error()))
+	}
 	errs = append(errs, validateConfig(path.Child("config"), spec.Config)...)
 	errs = append(errs, validateContainers(path, app)...)
 	errs = append(errs, validateVariables(path, spec)...)

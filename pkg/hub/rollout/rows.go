@@ -10,25 +10,14 @@ import (
 	"github.com/example/myapp-hub/pkg/hub/placement"
 )
 
-// State is all that decides the next rows.
-type State struct {
-	// Rows are the persisted rows.
-	Rows []v1.PlacementRow
-	// Verdicts are placement's, one for every row and member.
-	Verdicts []placement.Verdict
-	// Revision is the name of the current revision.
-	Revision string
-}
-
-// Next gives the rows that follow, ordered by member name. A row whose decision
-// does not change is returned as it is, and s.Rows itself if none does: neither
-// may be changed.
-func Next(s State, now metav1.Time) []v1.PlacementRow {
-	persisted, verdicts := inOrder(s)
+// rows are those that follow. A row whose decision does not change is returned as it is,
+// and the persisted rows themselves if none does: neither may be changed.
+func (p *planner) rows() []v1.PlacementRow {
+	persisted, members := p.persisted, p.members
 	var next []v1.PlacementRow
 	same := 0 // how many of the persisted rows follow as they are, from the first on
-	for i := range verdicts {
-		v := &verdicts[i]
+	for i := range p.verdicts {
+		v := &p.verdicts[i]
 		for len(persisted) > 0 && persisted[0].Cluster < v.Cluster {
 			persisted = persisted[1:] // without a verdict
 		}
@@ -40,33 +29,34 @@ func Next(s State, now metav1.Time) []v1.PlacementRow {
 		row.Cluster = v.Cluster
 		switch v.Outcome {
 		case placement.Run:
-			run(&row, placed, v.Replicas, s.Revision, now)
+			p.run(&row, placed, v.Replicas, members[0].revision)
+			members = members[1:]
 		case placement.Leave:
-			leave(&row, v, now)
+			leave(&row, v, p.now)
 		case placement.Remove:
-			remove(&row, v, now)
+			remove(&row, v, p.now)
 		case placement.Keep:
 		case placement.Reject:
 			continue
 		}
-		if placed && next == nil && same < len(s.Rows) && row == s.Rows[same] {
+		if placed && next == nil && same < len(p.Rows) && row == p.Rows[same] {
 			same++
 			continue
 		}
 		if next == nil {
-			next = append(make([]v1.PlacementRow, 0, max(len(s.Rows), len(verdicts))), s.Rows[:same]...)
+			next = append(make([]v1.PlacementRow, 0, max(len(p.Rows), len(p.verdicts))), p.Rows[:same]...)
 		}
 		next = append(next, row)
 	}
 	if next == nil {
-		next = s.Rows[:same:same]
+		next = p.Rows[:same:same]
 	}
 	return next
 }
 
 // inOrder are the rows and verdicts ordered by member name, as they are stored and
 // made; a list that is not in that order is copied.
-func inOrder(s State) ([]v1.PlacementRow, []placement.Verdict) {
+func inOrder(s *State) ([]v1.PlacementRow, []placement.Verdict) {
 	rows := ordered(s.Rows, func(r *v1.PlacementRow) string { return r.Cluster })
 	return rows, ordered(s.Verdicts, func(v *placement.Verdict) string { return v.Cluster })
 }
@@ -82,12 +72,14 @@ func ordered[T any](list []T, name func(*T) string) []T {
 	return list
 }
 
-func run(row *v1.PlacementRow, placed bool, replicas int32, revision string, now metav1.Time) {
+// run gives the member of a row a revision and replicas.
+func (p *planner) run(row *v1.PlacementRow, placed bool, replicas int32, revision string) {
 	decided := placed && row.IsPlaced()
+	p.remember(row, decided, revision)
 	if decided && row.Revision == revision && row.Replicas == replicas {
 		if row.State == v1.PlacementLeaving {
 			// It stays after all, and its last report is about what it has.
-			transition(row, v1.PlacementPending, now)
+			transition(row, v1.PlacementPending, p.now)
 			row.Reason, row.Message = v1.ReasonPending, "the app stays; nothing is known of it yet"
 		}
 		return
@@ -101,8 +93,29 @@ func run(row *v1.PlacementRow, placed bool, replicas int32, revision string, now
 	}
 	// A member that does not answer stays Unknown until it does.
 	if row.State != v1.PlacementUnknown {
-		transition(row, v1.PlacementPending, now)
+		transition(row, v1.PlacementPending, p.now)
 		row.Reason, row.Message = reason, message
+	}
+}
+
+// remember keeps, during a rollout in steps, where a member can go back to and since when
+// it has its revision.
+func (p *planner) remember(row *v1.PlacementRow, decided bool, revision string) {
+	switch {
+	case p.settled():
+		row.PreviousRevision, row.RevisionTime = "", nil
+	case decided && row.Revision == revision:
+	case revision != p.Revision:
+		// It goes back, or is new and its step is not reached.
+		row.PreviousRevision, row.RevisionTime = "", p.stamp()
+	case !decided:
+		row.PreviousRevision, row.RevisionTime = "", p.stamp()
+	default:
+		row.RevisionTime = p.stamp()
+		worked := row.State == v1.PlacementReady && row.Updated || row.Revision == p.status.StableRevision
+		if !slices.Contains(p.status.FailedRevisions, row.Revision) && (worked || row.PreviousRevision == "") {
+			row.PreviousRevision = row.Revision
+		}
 	}
 }
 

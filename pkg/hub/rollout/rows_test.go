@@ -94,7 +94,7 @@ func TestNext(t *testing.T) {
 				s.Rows = []v1.PlacementRow{*tt.row}
 			}
 			s.Verdicts = []placement.Verdict{{Cluster: "m", Outcome: tt.outcome, Reason: v1.ReasonNotChosen, Message: "labels", Replicas: tt.replicas}}
-			got := Next(s, noon)
+			got := Next(s, noon).Rows
 			if tt.want == nil {
 				if len(got) != 0 {
 					t.Errorf("%s: got %+v", tt.reason, got)
@@ -173,7 +173,7 @@ func TestRowsAreOrderedAndComplete(t *testing.T) {
 		}
 		slices.Sort(want)
 		var got []string
-		for _, row := range Next(s, noon) {
+		for _, row := range Next(s, noon).Rows {
 			got = append(got, row.Cluster)
 		}
 		if !slices.Equal(want, got) {
@@ -188,7 +188,7 @@ func TestDecisionCountsChanges(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		s := genState(t)
 		old := rowsByName(s.Rows)
-		for _, row := range Next(s, noon) {
+		for _, row := range Next(s, noon).Rows {
 			was, placed := old[row.Cluster]
 			if !placed {
 				if row.Decision != 1 || row.Updated {
@@ -228,7 +228,7 @@ func TestKeepAllChangesNothing(t *testing.T) {
 		}
 		placed := rowsByName(s.Rows)
 		s.Verdicts = slices.DeleteFunc(s.Verdicts, func(v placement.Verdict) bool { _, ok := placed[v.Cluster]; return !ok })
-		if diff := cmp.Diff(placed, rowsByName(Next(s, noon))); diff != "" {
+		if diff := cmp.Diff(placed, rowsByName(Next(s, noon).Rows)); diff != "" {
 			t.Fatalf("-rows +next:\n%s", diff)
 		}
 	})
@@ -240,12 +240,12 @@ func TestNextIsIdempotent(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		s := genState(t)
 		given := slices.Clone(s.Rows)
-		first := Next(s, noon)
+		first := Next(s, noon).Rows
 		if diff := cmp.Diff(given, s.Rows); diff != "" {
 			t.Fatalf("the persisted rows were changed:\n%s", diff)
 		}
 		s.Rows = first
-		if diff := cmp.Diff(first, Next(s, metav1.NewTime(noon.Add(time.Hour)))); diff != "" {
+		if diff := cmp.Diff(first, Next(s, metav1.NewTime(noon.Add(time.Hour))).Rows); diff != "" {
 			t.Fatalf("-first +second:\n%s", diff)
 		}
 	})
@@ -263,7 +263,7 @@ func TestEachMemberItsOwnReplicas(t *testing.T) {
 		return map[string]int32{"a": a, "b": b, "c": c}
 	}
 	want := wants(3, 1, 0)
-	s.Rows = Next(s, noon)
+	s.Rows = Next(s, noon).Rows
 	got := map[string]int32{}
 	for _, row := range s.Rows {
 		got[row.Cluster] = row.Replicas
@@ -273,7 +273,7 @@ func TestEachMemberItsOwnReplicas(t *testing.T) {
 	}
 	wants(3, 2, 0)
 	decided := map[string]int64{}
-	for _, row := range Next(s, noon) {
+	for _, row := range Next(s, noon).Rows {
 		decided[row.Cluster] = row.Decision
 	}
 	if diff := cmp.Diff(map[string]int64{"a": 1, "b": 2, "c": 1}, decided); diff != "" {

@@ -1,0 +1,77 @@
+package rollout
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+
+	"github.com/google/cel-go/cel"
+	"github.com/google/cel-go/common/types"
+	"github.com/google/cel-go/ext"
+
+	v1 "github.com/example/myapp-hub/api/v1"
+	"github.com/example/myapp-hub/pkg/expression"
+)
+
+// conditionBudget is that of one evaluation, in CEL's runtime cost units.
+const conditionBudget = 2_000
+
+// Condition is a compiled expression of a gate. It is safe for concurrent use.
+type Condition struct {
+	program cel.Program
+}
+
+// Facts are what a gate's expression sees.
+type Facts struct {
+	// Summary counts all members, Step those of the step.
+	Summary, Step v1.Summary
+}
+
+// statusFacts is the type of the variable status.
+type statusFacts struct {
+	Summary v1.Summary `json:"summary"`
+}
+
+// CompileCondition compiles the expression of a gate. The error says where it is wrong and
+// what to write instead.
+func CompileCondition(text string) (*Condition, error) {
+	env, err := cel.NewEnv(
+		ext.NativeTypes(reflect.TypeFor[statusFacts](), reflect.TypeFor[v1.Summary](), ext.ParseStructTag("json")),
+		cel.Variable("status", cel.ObjectType("rollout.statusFacts")),
+		cel.Variable("step", cel.ObjectType("v1.Summary")),
+	)
+	if err != nil {
+		return nil, fmt.Errorf("the language of gates: %w", err)
+	}
+	ast, err := expression.Check(env, text, cel.BoolType)
+	if err == nil {
+		err = expression.CheckPatterns(ast)
+	}
+	if err != nil {
+		var wrong *expression.CompileError
+		if errors.As(err, &wrong) && wrong.Got != nil {
+			return nil, fmt.Errorf("it gives a %s and must give true or false; %s", wrong.Got, exampleCondition)
+		}
+		return nil, fmt.Errorf("%w; %s", err, exampleCondition)
+	}
+	p, err := expression.Program(env, ast, conditionBudget)
+	if err != nil {
+		return nil, fmt.Errorf("the expression cannot be prepared: %w", err)
+	}
+	return &Condition{program: p}, nil
+}
+
+const exampleCondition = "write one such as step.readyReplicas == step.totalReplicas; status.summary and step have clusters, ready, updated, unknown, totalReplicas, readyReplicas and unknownReplicas"
+
+// Holds is true if the condition holds; with an error it cannot be told.
+func (c *Condition) Holds(f Facts) (bool, error) {
+	out, _, err := c.program.Eval(map[string]any{"status": statusFacts{f.Summary}, "step": f.Step})
+	if err != nil {
+		return false, err
+	}
+	b, ok := out.(types.Bool)
+	if !ok {
+		return false, fmt.Errorf("it gives a %s and must give true or false", out.Type().TypeName())
+	}
+	return bool(b), nil
+}

@@ -1,0 +1,267 @@
+package rollout
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/equality"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+
+	v1 "github.com/example/myapp-hub/api/v1"
+	"github.com/example/myapp-hub/pkg/hub/placement"
+)
+
+// State is all that decides the next rows.
+type State struct {
+	// Rows are the persisted rows.
+	Rows []v1.PlacementRow
+	// Verdicts are placement's, one for every row and member.
+	Verdicts []placement.Verdict
+	// Revision is the name of the current revision; empty while the spec is not valid.
+	Revision string
+	// Rollout is what decides who gets it when; nil for everybody at once.
+	Rollout *Rollout
+}
+
+// Rollout is what a rollout in steps is decided from.
+type Rollout struct {
+	// Rules are those of the spec.
+	Rules *Rules
+	// Generation is that of the app.
+	Generation int64
+	// Status is the persisted status of the rollout; nil if there is none.
+	Status *v1.RolloutStatus
+	// Observed are the rows with what members have reported since.
+	Observed []v1.PlacementRow
+	// Heard is true if a member has reported to this process about what it is told now.
+	// What it reported to another one may have changed unseen.
+	Heard func(member string) bool
+	// Labels gives the labels of a member.
+	Labels func(member string) labels.Set
+	// Answers are what a person has answered to the rollout.
+	Answers []string
+	// Since is when this process began to hear of members: deadlines do not begin earlier.
+	Since time.Time
+}
+
+// Result is what follows.
+type Result struct {
+	// Rows are ordered by member name.
+	Rows []v1.PlacementRow
+	// Status is how far a rollout in steps is; nil if there is none.
+	Status *v1.RolloutStatus
+	// Wake is when time alone can change the result; zero for never.
+	Wake time.Time
+}
+
+// Next gives the rows and the status of the rollout that follow. What one pass decides is
+// recorded together, before anything happens on a member, so that whoever goes on from
+// what is on record goes on where this process would.
+//
+// A rollout in steps is decided in this order: is it a new one, has it failed, which step
+// is to be taken, and who gets which revision now.
+func Next(s State, now metav1.Time) Result {
+	p := &planner{State: &s, now: now}
+	p.persisted, p.verdicts = inOrder(&s)
+	p.meet()
+	if !p.stepwise() {
+		return Result{Rows: p.rows(), Status: p.stopped()}
+	}
+	p.begin()
+	p.steps = p.Rules.divide(p.members, p.Revision, p.status.Generation)
+	p.judge()
+	p.count()
+	p.advance()
+	p.assign()
+	return Result{Rows: p.rows(), Status: p.recorded(), Wake: p.wake}
+}
+
+// planner is a pass in the making.
+type planner struct {
+	*State
+	*Rollout
+	now metav1.Time
+
+	persisted []v1.PlacementRow   // ordered by name
+	verdicts  []placement.Verdict // ordered by name
+	members   []member            // those that are to run the app, ordered by name
+	steps     []step
+	// status is that of the rollout in the making.
+	status v1.RolloutStatus
+	// placed is how many members have the app and are not to lose it, unready are those of
+	// them that are not ready, and most is how many may be.
+	placed  int
+	unready []string
+	most    int
+	wake    time.Time
+}
+
+// meet finds the members that are to run the app. Every one is to have the current revision
+// unless steps say otherwise.
+func (p *planner) meet() {
+	p.Rollout = p.State.Rollout
+	rows := p.persisted
+	if p.Rollout != nil {
+		rows = p.Observed
+	}
+	for i := range p.verdicts {
+		v := &p.verdicts[i]
+		for len(rows) > 0 && rows[0].Cluster < v.Cluster {
+			rows = rows[1:]
+		}
+		var row *v1.PlacementRow
+		if len(rows) > 0 && rows[0].Cluster == v.Cluster {
+			row = &rows[0]
+		}
+		switch {
+		case v.Outcome == placement.Run:
+			m := member{name: v.Cluster, row: row, revision: p.Revision}
+			if p.Rollout != nil && m.has() {
+				m.revision = row.Revision // until its step comes
+			}
+			p.members = append(p.members, m)
+		case v.Outcome == placement.Keep && row != nil && row.IsPlaced():
+			p.placed++
+			if row.State != v1.PlacementReady {
+				p.unready = append(p.unready, row.Cluster)
+			}
+		}
+	}
+}
+
+// stepwise is true if the revision goes from step to step, and there is somebody to give it
+// to.
+func (p *planner) stepwise() bool {
+	if p.Rollout == nil || p.Rules.err != nil || p.Revision == "" || len(p.members) == 0 {
+		return false
+	}
+	for i := range p.members {
+		m := &p.members[i]
+		m.heard, m.labels = p.Heard(m.name), p.Labels(m.name)
+	}
+	return true
+}
+
+// stopped is the status while no step can be taken. What is waited for is not late then.
+func (p *planner) stopped() *v1.RolloutStatus {
+	if p.Rollout == nil {
+		return nil
+	}
+	if s := p.Status; s == nil || s.Phase != v1.RolloutProgressing && s.Phase != v1.RolloutRollingBack {
+		return s
+	}
+	p.status = *p.Status.DeepCopy()
+	p.say(v1.ReasonPaused, "nothing is changed on any member now")
+	return p.recorded()
+}
+
+// begin goes on with the rollout on record, or begins that of another revision.
+func (p *planner) begin() {
+	if old := p.Status; old != nil && old.Revision == p.Revision {
+		p.status = *old.DeepCopy()
+		if old.Reason == v1.ReasonPaused {
+			p.status.ResumedTime = p.stamp()
+		}
+		return
+	}
+	p.status = v1.RolloutStatus{Revision: p.Revision, Generation: p.Generation, Phase: v1.RolloutProgressing}
+	p.say(v1.ReasonRollingOut, p.Revision+" is rolled out")
+	if old := p.Status; old != nil {
+		p.status.StableRevision, p.status.FailedRevisions = old.StableRevision, old.FailedRevisions
+	} else {
+		p.status.StableRevision = p.mostFrequent()
+	}
+	if p.status.StableRevision == "" {
+		p.complete() // The first revision has nothing to go back to.
+	}
+}
+
+// mostFrequent is the revision that most members have beside the current one; empty if none
+// has another.
+func (p *planner) mostFrequent() string {
+	count, best := map[string]int{}, ""
+	for i := range p.persisted {
+		r := &p.persisted[i]
+		if !r.IsPlaced() || r.Revision == "" || r.Revision == p.Revision {
+			continue
+		}
+		count[r.Revision]++
+		if n := count[r.Revision] - count[best]; n > 0 || n == 0 && r.Revision < best {
+			best = r.Revision
+		}
+	}
+	return best
+}
+
+// returns is true if the revision is the one that was stable before: nothing has to be
+// proved.
+func (p *planner) returns() bool { return p.status.StableRevision == p.Revision }
+
+// count finds who is not ready, and how many may be. Those on which the revision has failed
+// and may have are not counted, or the first failure that is allowed would be the last.
+func (p *planner) count() {
+	for i := range p.members {
+		m := &p.members[i]
+		if !m.has() {
+			continue
+		}
+		p.placed++
+		if !m.ready() && !m.failed {
+			p.unready = append(p.unready, m.name)
+		}
+	}
+	p.most = of(&p.Rules.maxUnavailable, p.placed)
+}
+
+// settled is true when nothing of a rollout has to be remembered in rows.
+func (p *planner) settled() bool {
+	return p.Rollout == nil || p.status.Phase == v1.RolloutCompleted
+}
+
+// wakeAt asks for another look at a time.
+func (p *planner) wakeAt(t time.Time) {
+	if t.After(p.now.Time) && (p.wake.IsZero() || t.Before(p.wake)) {
+		p.wake = t
+	}
+}
+
+// stamp is a time to record that nothing which is counted from it comes early by: an API
+// server keeps whole seconds.
+func (p *planner) stamp() *metav1.Time {
+	t := metav1.NewTime(p.now.Add(time.Second - time.Nanosecond).Truncate(time.Second))
+	return &t
+}
+
+// say is why the rollout stands where it does.
+func (p *planner) say(reason, message string) { p.status.Reason, p.status.Message = reason, message }
+
+// answered is true if a person has given an answer.
+func (p *planner) answered(answer string) bool { return slices.Contains(p.Answers, answer) }
+
+// recorded is the status to write: the persisted one itself if nothing changed.
+func (p *planner) recorded() *v1.RolloutStatus {
+	if p.Status != nil && SameStatus(p.Status, &p.status) {
+		return p.Status
+	}
+	return &p.status
+}
+
+// SameStatus is true if there is nothing to write. A time can be equal and yet look different.
+func SameStatus(a, b *v1.RolloutStatus) bool {
+	if a == nil || b == nil || a == b {
+		return a == b
+	}
+	return equality.Semantic.DeepEqual(a, b)
+}
+
+// named lists members for a message: "a, b, c and 4 more".
+func named(names []string) string {
+	const most = 3
+	if len(names) <= most {
+		return strings.Join(names, ", ")
+	}
+	return strings.Join(names[:most], ", ") + " and " + strconv.Itoa(len(names)-most) + " more"
+}

@@ -1,0 +1,293 @@
+package rollout
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	v1 "github.com/example/myapp-hub/api/v1"
+)
+
+// Answers that a person can give to a rollout, each followed by a hash.
+const (
+	// answerStart lets a step begin, answerApprove lets it end.
+	answerStart, answerApprove = "start-", "approve-"
+	// answerResume accepts failures.
+	answerResume = "resume-"
+	// AnswerPromote skips what a step still waits for, but for its members.
+	AnswerPromote = "promote-"
+)
+
+// PromoteAll is the answer that skips what all steps wait for.
+func PromoteAll(s *v1.RolloutStatus) string {
+	return AnswerPromote + hash(s.Revision, fmt.Sprint(s.Generation))
+}
+
+// judge finds the members on which the revision has failed, and stops if they are too many.
+func (p *planner) judge() {
+	if p.status.Phase == v1.RolloutPaused && p.answered(p.status.Asks) {
+		p.status.AcceptedFailures = append(p.status.AcceptedFailures, p.status.FailedClusters...)
+		p.status.FailedClusters, p.status.Asks, p.status.Phase = nil, "", v1.RolloutProgressing
+		p.status.FailedRevisions = slices.DeleteFunc(p.status.FailedRevisions, func(r string) bool { return r == p.Revision })
+	}
+	if p.status.Phase != v1.RolloutProgressing {
+		return
+	}
+	var failed []string
+	said := ""
+	for i := range p.members {
+		m := &p.members[i]
+		why := p.failure(m)
+		if why == "" {
+			continue
+		}
+		m.failed = true
+		if !slices.Contains(p.status.AcceptedFailures, m.name) {
+			if failed = append(failed, m.name); said == "" {
+				said = m.name + ": " + why
+			}
+		}
+	}
+	if len(failed) > p.Rules.maxFailures && !p.returns() {
+		p.fail(v1.ReasonRolloutFailed, failed, fmt.Sprintf("%s has failed on %s; %s", p.Revision, named(failed), said))
+	}
+}
+
+// failure says why the current revision has failed on a member; empty if it has not.
+func (p *planner) failure(m *member) string {
+	if !m.on(p.Revision) || !m.heard || m.silent() || m.ready() {
+		return ""
+	}
+	if m.row.State == v1.PlacementFailed {
+		return m.row.Message
+	}
+	step := &p.steps[m.step]
+	begun := latest(m.row.LastTransitionTime.Time, timeOf(m.row.RevisionTime), timeOf(p.status.ResumedTime), p.Since)
+	ends := begun.Add(step.deadline)
+	why := "no progress"
+	// One that is ready now and then would never be late.
+	if s := p.status.CurrentStep; s != nil && s.Hash == step.hash && s.FirstReadyTime != nil && m.down() {
+		if flaps := latest(s.FirstReadyTime.Time, timeOf(p.status.ResumedTime), p.Since).Add(step.soak + step.deadline); flaps.Before(ends) {
+			ends, why = flaps, "it does not stay ready"
+		}
+	}
+	if p.now.Time.Before(ends) {
+		p.wakeAt(ends)
+		return ""
+	}
+	return fmt.Sprintf("%s for %s: %s", why, step.deadline, m.row.Message)
+}
+
+// fail does what the spec says for a rollout that has failed.
+func (p *planner) fail(reason string, members []string, message string) {
+	switch p.Rules.onFailure {
+	case v1.RolloutContinue:
+		return
+	case v1.RolloutRollback:
+		p.status.Phase, p.status.Asks = v1.RolloutRollingBack, ""
+	default:
+		p.status.Phase = v1.RolloutPaused
+		p.status.Asks = answerResume + hash(append([]string{p.Revision, fmt.Sprint(p.status.Generation), reason}, members...)...)
+		if reason == v1.ReasonGateFailed {
+			p.status.Asks = AnswerPromote + p.status.CurrentStep.Hash
+		}
+	}
+	p.status.FailedClusters = members
+	if !slices.Contains(p.status.FailedRevisions, p.Revision) {
+		p.status.FailedRevisions = append(p.status.FailedRevisions, p.Revision)
+	}
+	p.say(reason, message)
+}
+
+// advance takes the steps that are done off, and says what the next one waits for.
+func (p *planner) advance() {
+	for p.status.Phase == v1.RolloutProgressing {
+		next := slices.IndexFunc(p.steps, func(s step) bool { return !slices.Contains(p.status.CompletedSteps, s.hash) })
+		if next < 0 {
+			p.complete()
+			return
+		}
+		s := &p.steps[next]
+		if is := p.status.CurrentStep; is == nil || is.Hash != s.hash {
+			p.status.CurrentStep = &v1.RolloutStepStatus{Name: s.name, Number: int32(next + 1), Total: int32(len(p.steps)), Hash: s.hash} //nolint:gosec // there are 17 steps at the most
+		}
+		p.status.Asks = ""
+		if !p.started(s) || !p.done(s) {
+			return
+		}
+		p.status.CompletedSteps = append(p.status.CompletedSteps, s.hash)
+		p.status.CurrentStep = nil
+	}
+}
+
+// skips is true for a step of which nothing but its members is waited for.
+func (p *planner) skips(s *step) bool {
+	return p.returns() || p.answered(AnswerPromote+s.hash) || p.answered(PromoteAll(&p.status))
+}
+
+// started is true once the members of a step may be updated.
+func (p *planner) started(s *step) bool {
+	is := p.status.CurrentStep
+	if !is.Started && s.approval == v1.ApprovalRequiredBefore && !p.skips(s) && !p.answered(answerStart+s.hash) {
+		p.status.Asks = answerStart + s.hash
+		p.say(v1.ReasonAwaitingApproval, p.title(s)+" waits for a person to approve that it begins")
+		return false
+	}
+	is.Started = true
+	return true
+}
+
+// done is true once a step waits for nothing more.
+func (p *planner) done(s *step) bool {
+	if waits, done := p.waits(s); !done {
+		if waits != "" {
+			p.say(v1.ReasonAwaitingMembers, p.title(s)+" "+waits)
+		}
+		return false
+	}
+	is := p.status.CurrentStep
+	if p.skips(s) {
+		return true
+	}
+	if is.ReadyTime == nil && (s.soak > 0 || len(s.gates) > 0) {
+		is.ReadyTime = p.stamp()
+		if is.FirstReadyTime == nil {
+			is.FirstReadyTime = is.ReadyTime
+		}
+	}
+	if s.soak > 0 {
+		if ends := is.ReadyTime.Add(s.soak); p.now.Time.Before(ends) {
+			p.wakeAt(ends)
+			p.say(v1.ReasonSoaking, fmt.Sprintf("%s is ready and soaks until %s", p.title(s), ends.UTC().Format(time.RFC3339)))
+			return false
+		}
+	}
+	for i := range s.gates {
+		if !p.passes(s, &s.gates[i]) {
+			return false
+		}
+	}
+	if s.approval == v1.ApprovalRequired && !p.answered(answerApprove+s.hash) {
+		p.status.Asks = answerApprove + s.hash
+		p.say(v1.ReasonAwaitingApproval, p.title(s)+" is ready and waits for a person to approve it")
+		return false
+	}
+	return true
+}
+
+// waits says which members of a step are waited for. Those that do not answer are not, if
+// any other shows that the revision works, nor are those on which it may have failed. It
+// says nothing new while all that is missing is that they are heard again.
+func (p *planner) waits(s *step) (says string, done bool) {
+	var updating, silent []string
+	ready, proved, unheard := 0, false, 0
+	for _, m := range s.members {
+		switch {
+		case m.silent():
+			silent = append(silent, m.name)
+		case m.on(p.Revision) && (m.failed || m.ready()):
+			proved = true
+			if m.ready() {
+				ready++
+			}
+		default:
+			updating = append(updating, m.name)
+			if m.on(p.Revision) && !m.heard && m.row.State == v1.PlacementReady {
+				unheard++
+			}
+			// Neither a member that is being scaled nor one that is new begins the soak again.
+			if m.down() && m.row.PreviousRevision != "" {
+				p.status.CurrentStep.ReadyTime = nil
+			}
+		}
+	}
+	switch {
+	case unheard > 0 && unheard == len(updating):
+		return "", false
+	case len(updating) > 0:
+		return fmt.Sprintf("has %s ready on %d of %d members, and waits for %s", p.Revision, ready, len(s.members), named(updating)), false
+	case len(silent) > 0 && !proved && !p.skips(s):
+		return "waits for one of its members to answer: " + named(silent), false
+	}
+	return "", true
+}
+
+// passes is true once a gate holds. One that does not in time is a failure.
+func (p *planner) passes(s *step, g *gate) bool {
+	holds, err := g.condition.Holds(p.facts(s))
+	if holds && err == nil {
+		return true
+	}
+	why := "does not hold"
+	if err != nil {
+		why = "cannot be told: " + err.Error()
+	}
+	begun := latest(p.status.CurrentStep.ReadyTime.Add(s.soak), timeOf(p.status.ResumedTime), p.Since)
+	if ends := begun.Add(g.timeout); p.now.Time.Before(ends) {
+		p.wakeAt(ends)
+		p.say(v1.ReasonAwaitingGate, fmt.Sprintf("%s waits for gate %s, which %s", p.title(s), g.name, why))
+		return false
+	}
+	message := fmt.Sprintf("gate %s of step %s has not passed in %s: it %s", g.name, s.name, g.timeout, why)
+	p.fail(v1.ReasonGateFailed, nil, message)
+	return p.Rules.onFailure == v1.RolloutContinue
+}
+
+// facts are what gates see.
+func (p *planner) facts(s *step) Facts {
+	var f Facts
+	for i := range p.members {
+		m := &p.members[i]
+		if !m.has() {
+			continue
+		}
+		count(&f.Summary, m, p.Revision)
+		if p.steps[m.step].hash == s.hash {
+			count(&f.Step, m, p.Revision)
+		}
+	}
+	return f
+}
+
+func count(s *v1.Summary, m *member, revision string) {
+	s.Clusters++
+	s.TotalReplicas += m.row.Replicas
+	if m.silent() {
+		s.Unknown++
+		s.UnknownReplicas += m.row.Replicas
+		return
+	}
+	s.ReadyReplicas += m.row.ReadyReplicas
+	if m.on(revision) && m.row.Updated {
+		s.Updated++
+		if m.ready() {
+			s.Ready++
+		}
+	}
+}
+
+// complete ends a rollout well.
+func (p *planner) complete() {
+	p.status = v1.RolloutStatus{
+		Revision: p.Revision, StableRevision: p.Revision, Phase: v1.RolloutCompleted, Generation: p.status.Generation,
+		Reason: v1.ReasonRolloutCompleted, Message: "all steps are done",
+	}
+}
+
+// title names a step for a person.
+func (p *planner) title(s *step) string {
+	return fmt.Sprintf("step %s (%d of %d)", s.name, p.status.CurrentStep.Number, len(p.steps))
+}
+
+func timeOf(t *metav1.Time) time.Time {
+	if t == nil {
+		return time.Time{}
+	}
+	return t.Time
+}
+
+func latest(times ...time.Time) time.Time {
+	return slices.MaxFunc(times, func(a, b time.Time) int { return a.Compare(b) })
+}
