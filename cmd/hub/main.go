@@ -62,6 +62,7 @@ func command() *cobra.Command {
 	f.DurationVar(&o.LeaderElection.RenewDeadline, "leader-elect-renew-deadline", o.LeaderElection.RenewDeadline, "how long a leader tries to renew before it gives up")
 	f.DurationVar(&o.LeaderElection.RetryPeriod, "leader-elect-retry-period", o.LeaderElection.RetryPeriod, "how long to wait between tries")
 	f.DurationVar(&o.FactsInterval, "facts-interval", v1.FactsInterval, "least time between two reports of what changes on a Push member: version, kinds, capacity; 0 measures nothing")
+	f.StringSliceVar(&o.Prometheus, "prometheus", nil, "addresses that gates of rollouts may ask, such as http://prometheus.monitoring:9090; default: none")
 	f.StringVar(&logFormat, "log-format", logging.JSON, "json or text")
 	f.IntVarP(&verbosity, "v", "v", 0, "log verbosity: 1 shows every change on a member")
 	return cmd

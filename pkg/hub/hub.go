@@ -36,6 +36,7 @@ import (
 	"github.com/example/myapp-hub/pkg/consistency"
 	"github.com/example/myapp-hub/pkg/hub/app"
 	"github.com/example/myapp-hub/pkg/hub/delivery"
+	"github.com/example/myapp-hub/pkg/hub/measure"
 	"github.com/example/myapp-hub/pkg/hub/members"
 	"github.com/example/myapp-hub/pkg/hub/restore"
 	"github.com/example/myapp-hub/pkg/hub/webhook"
@@ -88,11 +89,15 @@ func Run(ctx context.Context, o Options) error {
 		return fmt.Errorf("making the manager: %w", err)
 	}
 	guard := restore.New(restore.NewStore(direct, o.Namespace), o.Namespace, o.Log.WithName("restore"))
-	if err := setup(ctx, mgr, provider, guard, id); err != nil {
+	prometheus, err := measure.New(o.Prometheus)
+	if err != nil {
+		return err
+	}
+	if err := setup(ctx, mgr, provider, guard, prometheus, id); err != nil {
 		return err
 	}
 	if o.WebhookCertDir != "" {
-		webhook.Register(mgr.GetLocalManager().GetWebhookServer(), health.CheckRule)
+		webhook.Register(mgr.GetLocalManager().GetWebhookServer(), health.CheckRule, mgr.GetLocalManager().GetCache())
 	}
 	o.Log.Info("Starting the hub", "hubID", id, "namespace", o.Namespace)
 	return mgr.Start(ctx)
@@ -100,7 +105,7 @@ func Run(ctx context.Context, o Options) error {
 
 // setup adds the hub's controllers: who the members are, what is decided about
 // apps, and how decisions reach the members.
-func setup(ctx context.Context, mgr mcmanager.Manager, provider *members.Provider, guard *restore.Guard, id string) error {
+func setup(ctx context.Context, mgr mcmanager.Manager, provider *members.Provider, guard *restore.Guard, prometheus *measure.Prometheus, id string) error {
 	local := mgr.GetLocalManager()
 	if err := delivery.AddIndexes(ctx, local.GetFieldIndexer()); err != nil {
 		return err
@@ -119,7 +124,7 @@ func setup(ctx context.Context, mgr mcmanager.Manager, provider *members.Provide
 		return err
 	}
 	current := barrier(local)
-	decisions := &app.Reconciler{Client: local.GetClient(), Live: local.GetAPIReader(), Reports: reports, Guard: guard, Clock: clock.RealClock{}}
+	decisions := &app.Reconciler{Client: local.GetClient(), Live: local.GetAPIReader(), Reports: reports, Guard: guard, Measurements: prometheus, Clock: clock.RealClock{}}
 	if err := app.Setup(local, decisions, reports.OnChange, consistency.Source[reconcile.Request](current), restore.Loaded[reconcile.Request](guard)); err != nil {
 		return err
 	}

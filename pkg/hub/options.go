@@ -11,6 +11,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/webhook"
 
 	"github.com/example/myapp-hub/pkg/agent/apply"
+	"github.com/example/myapp-hub/pkg/hub/measure"
 	"github.com/example/myapp-hub/pkg/pprof"
 )
 
@@ -39,6 +40,10 @@ type Options struct {
 	// FactsInterval is the least time between two reports of what changes on a Push member:
 	// version, kinds, capacity. 0: none are made. Else at least 1 s. Example: 30s
 	FactsInterval time.Duration
+	// Prometheus are the addresses that gates of rollouts may ask, and no others: who writes
+	// a MyApp may not reach everything that the hub does. Default: none.
+	// Example: [http://prometheus.monitoring:9090]
+	Prometheus []string
 	// PprofBindAddress serves Go's profiles, which show what is in memory, without
 	// asking who reads them: it has to be an address of the loopback interface.
 	// Default: off. Example: 127.0.0.1:6060
@@ -91,6 +96,9 @@ func (o Options) Validate() error {
 	}
 	if o.FactsInterval != 0 && o.FactsInterval < time.Second {
 		return fmt.Errorf("a report of each member every %s is too often: set --facts-interval to 1s or more, or to 0 for none", o.FactsInterval)
+	}
+	if _, err := measure.New(o.Prometheus); err != nil {
+		return err
 	}
 	if o.WebhookCertDir != "" {
 		_, port, err := net.SplitHostPort(o.WebhookBindAddress)

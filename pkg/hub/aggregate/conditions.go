@@ -45,7 +45,7 @@ func setConditions(conditions *[]metav1.Condition, in *Input, g *groups, now met
 }
 
 func scheduled(in *Input, g *groups) verdict {
-	if g.wanted > 0 && in.PlacementReason != v1.ReasonSelectorInvalid {
+	if (g.wanted > 0 || in.Waits != nil) && in.PlacementReason != v1.ReasonSelectorInvalid {
 		return verdict{metav1.ConditionTrue, v1.ReasonPlaced, in.PlacementMessage}
 	}
 	return verdict{metav1.ConditionFalse, in.PlacementReason, in.PlacementMessage}
@@ -58,6 +58,8 @@ func applied(in *Input, g *groups) verdict {
 		return verdict{metav1.ConditionFalse, v1.ReasonDeleting, waitingFor(g)}
 	case block != nil:
 		return verdict{metav1.ConditionFalse, block.Reason, block.Message}
+	case g.wanted == 0 && in.Waits != nil:
+		return verdict{metav1.ConditionFalse, in.Waits.Reason, in.Waits.Message}
 	case g.wanted == 0:
 		return verdict{metav1.ConditionFalse, in.PlacementReason, in.PlacementMessage}
 	case g.notUpdated.count > 0:
@@ -77,6 +79,8 @@ func missingOn(g *groups) string {
 
 func available(in *Input, g *groups) verdict {
 	switch {
+	case g.wanted == 0 && in.Waits != nil:
+		return verdict{metav1.ConditionFalse, in.Waits.Reason, in.Waits.Message}
 	case g.wanted == 0:
 		return verdict{metav1.ConditionFalse, in.PlacementReason, in.PlacementMessage}
 	case g.down.count > 0:
@@ -104,6 +108,8 @@ func progressing(in *Input, g *groups) verdict {
 		return verdict{metav1.ConditionTrue, v1.ReasonDeleting, waitingToDelete(in, g)}
 	case block != nil:
 		return verdict{metav1.ConditionFalse, block.Reason, block.Message}
+	case in.Waits != nil && !in.Paused && g.removing.count+g.underWay.count == 0 && in.rollingOut() == nil:
+		return verdict{metav1.ConditionFalse, in.Waits.Reason, in.Waits.Message}
 	case in.Paused:
 		return verdict{metav1.ConditionFalse, v1.ReasonPaused, "spec.paused is true: nothing is changed on any member"}
 	case g.removing.count > 0:
@@ -137,6 +143,8 @@ func ready(in *Input, g *groups) verdict {
 		return verdict{metav1.ConditionFalse, v1.ReasonDeleting, waitingFor(g)}
 	case block != nil:
 		return verdict{metav1.ConditionFalse, block.Reason, block.Message}
+	case in.Waits != nil && g.inTrouble.count == 0:
+		return verdict{metav1.ConditionFalse, in.Waits.Reason, in.Waits.Message}
 	case g.wanted == 0 || in.PlacementReason == v1.ReasonSelectorInvalid:
 		return verdict{metav1.ConditionFalse, in.PlacementReason, in.PlacementMessage}
 	case g.inTrouble.count > 0:
@@ -176,6 +184,8 @@ func stalled(in *Input, g *groups) verdict {
 		return verdict{metav1.ConditionTrue, block.Reason, block.Message}
 	case in.PlacementReason == v1.ReasonSelectorInvalid:
 		return verdict{metav1.ConditionTrue, v1.ReasonSelectorInvalid, in.PlacementMessage}
+	case in.Waits != nil && in.Waits.Reason == v1.ReasonDependencyCycle && !in.Deleting:
+		return verdict{metav1.ConditionTrue, in.Waits.Reason, in.Waits.Message}
 	case g.refused.count > 0:
 		reason, message := blame(&g.refused, g.wanted)
 		return verdict{metav1.ConditionTrue, reason, message}
@@ -204,7 +214,9 @@ func (in *Input) stopped() bool {
 // progressingRollout is whether and how a rollout goes on.
 func (in *Input) progressingRollout() verdict {
 	r := in.Rollout
-	command := func(verb string) string { return fmt.Sprintf("kubectl myapp rollout %s %s -n %s", verb, in.Name, in.Namespace) }
+	command := func(verb string) string {
+		return fmt.Sprintf("kubectl myapp rollout %s %s -n %s", verb, in.Name, in.Namespace)
+	}
 	switch r.Phase {
 	case v1.RolloutPaused:
 		return verdict{metav1.ConditionFalse, r.Reason, "the rollout has stopped: " + r.Message + ". Change the spec, or accept that and go on: " + command("resume")}

@@ -35,6 +35,8 @@ type Input struct {
 	PlacementReason, PlacementMessage string
 	// Rollout is how far a rollout in steps is; nil if there is none.
 	Rollout *v1.RolloutStatus
+	// Waits says why members have to wait for other apps; nil if none has.
+	Waits *Hold
 	// Invalid says what is wrong with the spec; empty if nothing is.
 	Invalid string
 	// Exceeded says what a quota does not allow; empty if it allows all.

@@ -2,6 +2,7 @@ package app
 
 import (
 	"bytes"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -32,6 +33,8 @@ type decision struct {
 	forced []string
 	// exceeded is true while a quota does not allow what the spec asks for.
 	exceeded bool
+	// questions are what the gates of the rollout want to know.
+	questions []rollout.Question
 	// wake is when time alone can change the decision; zero for never.
 	wake time.Time
 	// gone is true when the app is deleted and no member has it any more.
@@ -49,7 +52,10 @@ func decide(s *snapshot, now metav1.Time) (decision, error) {
 	steps := s.rollout(now)
 	nextOf := func() (placement.Result, rollout.Result) {
 		placed := placement.Schedule(in)
-		return placed, rollout.Next(rollout.State{Rows: old.Placements, Verdicts: placed.Verdicts, Revision: revision.Name, Rollout: steps}, now)
+		return placed, rollout.Next(rollout.State{
+			Rows: old.Placements, Verdicts: placed.Verdicts, Revision: revision.Name, Rollout: steps,
+			Waits: rollout.Waits(spec.DependsOn, s.others, s.cycle),
+		}, now)
 	}
 	placed, next := nextOf()
 	if in.Exceeded = s.bounds.exceeded(next.Rows); in.Exceeded != "" {
@@ -60,7 +66,7 @@ func decide(s *snapshot, now metav1.Time) (decision, error) {
 		Autoscaled: othersScale(s.app), Held: s.held != "", ForceRemoved: forceRemoved(s),
 	}, now)
 
-	d := decision{revision: revision, forced: forced, exceeded: in.Exceeded != "", wake: sooner(placed.Wake, next.Wake)}
+	d := decision{revision: revision, forced: forced, exceeded: in.Exceeded != "", questions: next.Questions, wake: sooner(placed.Wake, next.Wake)}
 	if placed.WantsRoom {
 		d.wake = sooner(d.wake, now.Add(roomRecheck))
 	}
@@ -70,7 +76,7 @@ func decide(s *snapshot, now metav1.Time) (decision, error) {
 		Deleting: s.deleting(), Paused: spec.Paused, Invalid: s.invalid, Exceeded: in.Exceeded, Held: s.hold(placed.Question),
 		Revision: revision.Name, Selector: render.PodSelector(s.app.Name),
 		Replicas: wants(in, placed.Verdicts), SpecReplicas: plan.Replicas(spec), Divided: in.Rules.Divided(), Autoscaled: spec.Autoscaling != nil,
-		PlacementReason: placed.Reason, PlacementMessage: placed.Message, Rollout: next.Status,
+		PlacementReason: placed.Reason, PlacementMessage: placed.Message, Rollout: next.Status, Waits: s.waits(next),
 	}, now)
 	d.status.Departures = plan.Departures(old.Departures, placed.Lost, now)
 	d.changed = !sameStatus(&s.app.Status, &d.status)
@@ -108,6 +114,7 @@ func (s *snapshot) rollout(now metav1.Time) *rollout.Rollout {
 			report, ok := s.reports[member]
 			return ok && report.Decision == decisions[member]
 		},
+		Measured: s.measured,
 		Labels: func(member string) labels.Set {
 			i, ok := slices.BinarySearchFunc(s.members, member, func(m placement.Member, name string) int { return strings.Compare(m.Name, name) })
 			if !ok {
@@ -149,6 +156,17 @@ func (s *snapshot) hold(asks placement.Question) *aggregate.Hold {
 		return &aggregate.Hold{Reason: v1.ReasonHubRestored, Message: s.held}
 	case asks.Plan != "":
 		return &aggregate.Hold{Reason: asks.Reason, Message: asks.Message}
+	}
+	return nil
+}
+
+// waits is why members have to wait for other apps; nil if none has.
+func (s *snapshot) waits(next rollout.Result) *aggregate.Hold {
+	switch {
+	case len(s.cycle) > 0:
+		return &aggregate.Hold{Reason: v1.ReasonDependencyCycle, Message: rollout.CycleMessage(s.cycle)}
+	case len(next.Waiting) > 0:
+		return &aggregate.Hold{Reason: v1.ReasonAwaitingDependency, Message: fmt.Sprintf("%d of its members wait for other apps; %s: %s", len(next.Waiting), next.Waiting[0], next.Waits)}
 	}
 	return nil
 }

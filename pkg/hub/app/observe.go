@@ -16,6 +16,7 @@ import (
 	v1 "github.com/example/myapp-hub/api/v1"
 	"github.com/example/myapp-hub/pkg/agent/apply"
 	"github.com/example/myapp-hub/pkg/hub/aggregate"
+	"github.com/example/myapp-hub/pkg/hub/rollout"
 )
 
 // indexRevisionOwner is the index of ControllerRevisions by the UID of their app.
@@ -50,6 +51,14 @@ type snapshot struct {
 	// bounds are what the namespace's quotas leave to the app.
 	bounds *bounds
 
+	// others are the apps of spec.dependsOn that exist, by name; cycle are the names of apps
+	// that depend on each other, this one among them.
+	others map[string]*v1.MyApp
+	cycle  []string
+
+	// measured gives what Prometheus says; nil if none is asked.
+	measured func(rollout.Question) rollout.Measured
+
 	revisions []appsv1.ControllerRevision
 }
 
@@ -73,10 +82,16 @@ func (r *Reconciler) observe(ctx context.Context, key types.NamespacedName) (*sn
 		app: app, held: r.held(), invalid: known.Problems, leaderSince: later(r.began.at, fleet.cutOff), spec: known,
 		fleet: fleet, reports: r.Reports.Of(app.UID), ordered: map[string]bool{},
 	}
+	if r.Measurements != nil {
+		s.measured = func(q rollout.Question) rollout.Measured { return r.Measurements.Of(key, q) }
+	}
 	if fleet.capacity {
 		s.reserved = r.given.of(r.Clock.Now())
 	}
 	if s.namespace, err = r.namespaceLabels(ctx, key.Namespace); err != nil {
+		return nil, err
+	}
+	if err := r.dependencies(ctx, s); err != nil {
 		return nil, err
 	}
 	for _, member := range v1.GivenUp(app) {

@@ -15,6 +15,7 @@ import (
 	"github.com/example/myapp-hub/pkg/flush"
 	"github.com/example/myapp-hub/pkg/hub/aggregate"
 	"github.com/example/myapp-hub/pkg/hub/quota"
+	"github.com/example/myapp-hub/pkg/hub/rollout"
 )
 
 // Reports is where members' reports come from.
@@ -25,6 +26,17 @@ type Reports interface {
 	Forget(app types.UID)
 	// ForgetMember drops one report, once its row is gone.
 	ForgetMember(app types.UID, member string)
+}
+
+// Measurements are asked by gates of rollouts.
+type Measurements interface {
+	// Start lets questions be asked until the context ends; answered is called after each
+	// answer.
+	Start(ctx context.Context, answered func(app types.NamespacedName))
+	// Want makes these the questions of an app.
+	Want(app types.NamespacedName, questions []rollout.Question)
+	// Of gives the answers to a question of an app.
+	Of(app types.NamespacedName, question rollout.Question) rollout.Measured
 }
 
 // Guard says whether the hub may change anything.
@@ -44,7 +56,9 @@ type Reconciler struct {
 	Reports Reports
 	// Guard may be nil: then nothing holds the hub.
 	Guard Guard
-	Clock clock.PassiveClock
+	// Measurements are what gates of rollouts ask; nil if they can ask nothing.
+	Measurements Measurements
+	Clock        clock.PassiveClock
 
 	// began is when this process began to decide.
 	began struct {
@@ -78,13 +92,22 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	if s.app == nil {
 		r.windows.Forget(req.NamespacedName)
 		r.specs.forget(req.NamespacedName)
+		r.want(req.NamespacedName, nil)
 		return reconcile.Result{}, nil
 	}
 	d, err := decide(s, metav1.NewTime(r.Clock.Now()))
 	if err != nil {
 		return reconcile.Result{}, err
 	}
+	r.want(req.NamespacedName, d.questions)
 	return r.commit(ctx, s, d)
+}
+
+// want has the gates' questions asked.
+func (r *Reconciler) want(app types.NamespacedName, questions []rollout.Question) {
+	if r.Measurements != nil {
+		r.Measurements.Want(app, questions)
+	}
 }
 
 // wait says how long a changed status still has to wait to be written.

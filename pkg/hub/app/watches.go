@@ -60,6 +60,7 @@ func Setup(mgr manager.Manager, r *Reconciler, onReport func(func(app types.Name
 	every := newSweep(everyApp(mgr.GetCache()))
 	sources := slices.Concat(ready, []source.TypedSource[reconcile.Request]{
 		source.Kind(mgr.GetCache(), &v1.MyApp{}, &handler.TypedEnqueueRequestForObject[*v1.MyApp]{}),
+		source.Kind(mgr.GetCache(), &v1.MyApp{}, onDependency(mgr.GetCache())),
 		source.Kind(mgr.GetCache(), &v1.MemberCluster{}, onMember(r, every), memberChanged()),
 		source.Kind(mgr.GetCache(), namespaceMeta(), onNamespace(mgr.GetCache())),
 		source.Kind(mgr.GetCache(), &v1.PlacementQuota{}, onQuota(mgr.GetCache())),
@@ -68,6 +69,7 @@ func Setup(mgr manager.Manager, r *Reconciler, onReport func(func(app types.Name
 		// Read by observe; the events say nothing that a pass does not know.
 		source.Kind(mgr.GetCache(), &appsv1.ControllerRevision{}, handler.TypedFuncs[*appsv1.ControllerRevision, reconcile.Request]{}),
 		reports(onReport),
+		measurements(r.Measurements),
 		holds(everyApp(mgr.GetCache()), r.Guard),
 	})
 	for _, src := range sources {
@@ -92,7 +94,7 @@ func AddIndexes(ctx context.Context, indexer client.FieldIndexer) error {
 	if err != nil {
 		return fmt.Errorf("indexing ControllerRevisions by app: %w", err)
 	}
-	return nil
+	return addDependencyIndex(ctx, indexer)
 }
 
 // soon is the priority of an app that a member has become ready for: it may be what
@@ -119,6 +121,16 @@ func reports(onReport func(func(app types.NamespacedName, news aggregate.News)))
 				q.Add(request)
 			}
 		})
+		return nil
+	})
+}
+
+// measurements is the source of answers to gates.
+func measurements(m Measurements) source.TypedSource[reconcile.Request] {
+	return source.TypedFunc[reconcile.Request](func(ctx context.Context, q requests) error {
+		if m != nil {
+			m.Start(ctx, func(app types.NamespacedName) { q.Add(reconcile.Request{NamespacedName: app}) })
+		}
 		return nil
 	})
 }

@@ -66,7 +66,7 @@ func (a *assignment) reached(s *step) bool {
 // are, but for what is known to be bad.
 func (a *assignment) rollOut() {
 	open, opens := a.Rules.open(a.now.Time)
-	waiting := false
+	waiting, others := false, ""
 	for i := range a.steps {
 		s := &a.steps[i]
 		reached := a.reached(s)
@@ -75,6 +75,8 @@ func (a *assignment) rollOut() {
 			case !reached && m.has() && slices.Contains(a.status.FailedRevisions, m.row.Revision) && m.row.Revision != a.Revision:
 				a.goBack(m)
 			case !reached || m.on(a.Revision):
+			case m.waits != "":
+				others = m.waits
 			case !m.has():
 				m.revision = a.Revision // Nothing is updated: it is new here.
 			case a.status.Phase == v1.RolloutPaused || m.silent():
@@ -94,6 +96,8 @@ func (a *assignment) rollOut() {
 	case waiting:
 		a.wakeAt(opens)
 		a.say(v1.ReasonOutsideWindow, "members wait for the next change window at "+opens.UTC().Format(time.RFC3339))
+	case others != "":
+		a.say(v1.ReasonAwaitingDependency, others)
 	case len(a.blocked) > 0:
 		a.say(v1.ReasonMaxUnavailable, fmt.Sprintf("%s may not be updated while %s not ready: spec.rollout.maxUnavailable allows %d of %d members to be so",
 			named(a.blocked), are(a.unready), a.most, a.placed))

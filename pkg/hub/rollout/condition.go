@@ -25,6 +25,8 @@ type Condition struct {
 type Facts struct {
 	// Summary counts all members, Step those of the step.
 	Summary, Step v1.Summary
+	// Value is what a Prometheus says.
+	Value float64
 }
 
 // statusFacts is the type of the variable status.
@@ -39,6 +41,7 @@ func CompileCondition(text string) (*Condition, error) {
 		ext.NativeTypes(reflect.TypeFor[statusFacts](), reflect.TypeFor[v1.Summary](), ext.ParseStructTag("json")),
 		cel.Variable("status", cel.ObjectType("rollout.statusFacts")),
 		cel.Variable("step", cel.ObjectType("v1.Summary")),
+		cel.Variable("value", cel.DoubleType),
 	)
 	if err != nil {
 		return nil, fmt.Errorf("the language of gates: %w", err)
@@ -65,7 +68,7 @@ const exampleCondition = "write one such as step.readyReplicas == step.totalRepl
 
 // Holds is true if the condition holds; with an error it cannot be told.
 func (c *Condition) Holds(f Facts) (bool, error) {
-	out, _, err := c.program.Eval(map[string]any{"status": statusFacts{f.Summary}, "step": f.Step})
+	out, _, err := c.program.Eval(map[string]any{"status": statusFacts{f.Summary}, "step": f.Step, "value": f.Value})
 	if err != nil {
 		return false, err
 	}

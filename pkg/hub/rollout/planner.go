@@ -24,6 +24,9 @@ type State struct {
 	Revision string
 	// Rollout is what decides who gets it when; nil for everybody at once.
 	Rollout *Rollout
+	// Waits says why a member has to wait for other apps, empty if it has not; nil if nobody
+	// has.
+	Waits func(member string) string
 }
 
 // Rollout is what a rollout in steps is decided from.
@@ -43,6 +46,8 @@ type Rollout struct {
 	Labels func(member string) labels.Set
 	// Answers are what a person has answered to the rollout.
 	Answers []string
+	// Measured gives the answers to a question; nil if none can be asked.
+	Measured func(Question) Measured
 	// Since is when this process began to hear of members: deadlines do not begin earlier.
 	Since time.Time
 }
@@ -53,6 +58,12 @@ type Result struct {
 	Rows []v1.PlacementRow
 	// Status is how far a rollout in steps is; nil if there is none.
 	Status *v1.RolloutStatus
+	// Waiting are the members that wait for other apps, and Waits says for which the first
+	// one does.
+	Waiting []string
+	Waits   string
+	// Questions are what gates want to know.
+	Questions []Question
 	// Wake is when time alone can change the result; zero for never.
 	Wake time.Time
 }
@@ -68,7 +79,7 @@ func Next(s State, now metav1.Time) Result {
 	p.persisted, p.verdicts = inOrder(&s)
 	p.meet()
 	if !p.stepwise() {
-		return Result{Rows: p.rows(), Status: p.stopped()}
+		return p.result(p.stopped())
 	}
 	p.begin()
 	p.steps = p.Rules.divide(p.members, p.Revision, p.status.Generation)
@@ -76,7 +87,19 @@ func Next(s State, now metav1.Time) Result {
 	p.count()
 	p.advance()
 	p.assign()
-	return Result{Rows: p.rows(), Status: p.recorded(), Wake: p.wake}
+	return p.result(p.recorded())
+}
+
+func (p *planner) result(status *v1.RolloutStatus) Result {
+	r := Result{Status: status, Rows: p.rows(), Questions: p.questions, Wake: p.wake}
+	for i := range p.members {
+		if m := &p.members[i]; m.waits != "" {
+			if r.Waiting = append(r.Waiting, m.name); r.Waits == "" {
+				r.Waits = m.waits
+			}
+		}
+	}
+	return r
 }
 
 // planner is a pass in the making.
@@ -96,7 +119,9 @@ type planner struct {
 	placed  int
 	unready []string
 	most    int
-	wake    time.Time
+	// questions are what gates want to know.
+	questions []Question
+	wake      time.Time
 }
 
 // meet finds the members that are to run the app. Every one is to have the current revision
@@ -119,7 +144,10 @@ func (p *planner) meet() {
 		switch {
 		case v.Outcome == placement.Run:
 			m := member{name: v.Cluster, row: row, revision: p.Revision}
-			if p.Rollout != nil && m.has() {
+			if p.Waits != nil && !m.on(p.Revision) {
+				m.waits = p.Waits(m.name)
+			}
+			if (p.Rollout != nil || m.waits != "") && m.has() {
 				m.revision = row.Revision // until its step comes
 			}
 			p.members = append(p.members, m)

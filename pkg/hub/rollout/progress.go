@@ -216,13 +216,9 @@ func (p *planner) waits(s *step) (says string, done bool) {
 
 // passes is true once a gate holds. One that does not in time is a failure.
 func (p *planner) passes(s *step, g *gate) bool {
-	holds, err := g.condition.Holds(p.facts(s))
-	if holds && err == nil {
+	holds, why := p.holds(s, g)
+	if holds {
 		return true
-	}
-	why := "does not hold"
-	if err != nil {
-		why = "cannot be told: " + err.Error()
 	}
 	begun := latest(p.status.CurrentStep.ReadyTime.Add(s.soak), timeOf(p.status.ResumedTime), p.Since)
 	if ends := begun.Add(g.timeout); p.now.Time.Before(ends) {
@@ -233,6 +229,35 @@ func (p *planner) passes(s *step, g *gate) bool {
 	message := fmt.Sprintf("gate %s of step %s has not passed in %s: it %s", g.name, s.name, g.timeout, why)
 	p.fail(v1.ReasonGateFailed, nil, message)
 	return p.Rules.onFailure == v1.RolloutContinue
+}
+
+// holds is true if a gate holds now; otherwise it says why not.
+func (p *planner) holds(s *step, g *gate) (holds bool, why string) {
+	facts, values := p.facts(s), []float64{0}
+	if q := g.question; q.Address != "" {
+		q.Step = s.hash
+		p.questions = append(p.questions, q)
+		is := Measured{Problem: "this hub asks no Prometheus"}
+		if p.Measured != nil {
+			is = p.Measured(q)
+		}
+		if values = is.Values; len(values) < q.Count {
+			if is.Problem != "" {
+				return false, "cannot be told: " + is.Problem
+			}
+			return false, fmt.Sprintf("needs %d answers in a row", q.Count)
+		}
+	}
+	for _, facts.Value = range values {
+		ok, err := g.condition.Holds(facts)
+		switch {
+		case err != nil:
+			return false, "cannot be told: " + err.Error()
+		case !ok:
+			return false, "does not hold"
+		}
+	}
+	return true, ""
 }
 
 // facts are what gates see.

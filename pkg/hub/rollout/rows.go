@@ -29,8 +29,14 @@ func (p *planner) rows() []v1.PlacementRow {
 		row.Cluster = v.Cluster
 		switch v.Outcome {
 		case placement.Run:
-			p.run(&row, placed, v.Replicas, members[0].revision)
+			m := &members[0]
 			members = members[1:]
+			switch {
+			case m.waits == "" || m.has():
+				p.run(&row, placed, v.Replicas, m.revision)
+			case !placed:
+				continue
+			}
 		case placement.Leave:
 			leave(&row, v, p.now)
 		case placement.Remove:

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	_ "time/tzdata" // windows name time zones, and an image may have none
 
 	"github.com/robfig/cron/v3"
 	"k8s.io/apimachinery/pkg/labels"
@@ -53,6 +54,26 @@ type gate struct {
 	name      string
 	condition *Condition
 	timeout   time.Duration
+	// question is what is asked for the value; it has no address if nothing is.
+	question Question
+}
+
+// Question is what a gate asks a Prometheus, again and again.
+type Question struct {
+	// Step is the hash of the step, Gate the name of the gate.
+	Step, Gate     string
+	Address, Query string
+	// Interval is the time between two answers, Count how many in a row must do.
+	Interval time.Duration
+	Count    int
+}
+
+// Measured are the answers to a question.
+type Measured struct {
+	// Values are the last ones in a row, the latest last: Count at the most.
+	Values []float64
+	// Problem says why there is no value; empty if there is none yet.
+	Problem string
 }
 
 // window is a time that comes again and again.
@@ -69,6 +90,7 @@ const restStep = "rest"
 const (
 	defaultDeadline = 600 * time.Second
 	defaultTimeout  = 600 * time.Second
+	defaultInterval = 30 * time.Second
 )
 
 // RulesOf compiles spec.rollout. What cannot be compiled gives nobody a new revision; Err
@@ -142,6 +164,17 @@ func ruleOf(spec *v1.RolloutStep, deadline time.Duration) (rule, error) {
 		g := gate{name: spec.Gates[i].Name, timeout: seconds(spec.Gates[i].TimeoutSeconds, defaultTimeout)}
 		if g.condition, err = CompileCondition(spec.Gates[i].Expression); err != nil {
 			return r, fmt.Errorf("gates[%d].expression: %w", i, err)
+		}
+		if q := spec.Gates[i].Prometheus; q != nil {
+			g.question = Question{
+				Gate: g.name, Address: q.Address, Query: q.Query,
+				Interval: seconds(spec.Gates[i].IntervalSeconds, defaultInterval), Count: 1,
+			}
+			if n := spec.Gates[i].Count; n != nil {
+				g.question.Count = int(*n)
+			}
+		} else if spec.Gates[i].Count != nil || spec.Gates[i].IntervalSeconds != nil {
+			return r, fmt.Errorf("gates[%d]: count and intervalSeconds are about prometheus: set it, or remove them", i)
 		}
 		r.gates = append(r.gates, g)
 	}

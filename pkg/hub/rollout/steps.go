@@ -24,6 +24,8 @@ type member struct {
 	step int
 	// revision is what it is to have.
 	revision string
+	// waits says why it has to wait for other apps; empty if it has not.
+	waits string
 	// failed is true if the current revision has failed on it.
 	failed bool
 }

@@ -129,7 +129,7 @@ func (r routes) Register(path string, h http.Handler) { r.handlers[path] = h }
 // TestRegister sends a review as an API server does.
 func TestRegister(t *testing.T) {
 	r := routes{handlers: map[string]http.Handler{}}
-	Register(r, refuseSums)
+	Register(r, refuseSums, nil)
 	h := r.handlers["/validate-example-com-v1-myapp"]
 	if h == nil {
 		t.Fatalf("nothing is served there: %v", r.handlers)
