@@ -19,7 +19,7 @@ func variable(name string) string { return container + `.env[?(@.name=="` + name
 
 // fieldRows have every field of MyAppSpec.
 func fieldRows() []fieldRow {
-	return slices.Concat(containerRows(), podRows(), objectRows(), overrideRows(), policyRows(), placementRows())
+	return slices.Concat(containerRows(), podRows(), objectRows(), overrideRows(), policyRows(), placementRows(), rolloutRows())
 }
 
 func containerRows() []fieldRow {

@@ -45,6 +45,8 @@ var shared struct {
 	fleet *fleet.Fleet
 	err   error
 	dir   string
+
+	prometheus *prometheus
 }
 
 func TestMain(m *testing.M) {
@@ -72,7 +74,8 @@ func sharedFleet(t *testing.T) *fleet.Fleet {
 		if shared.dir, shared.err = os.MkdirTemp("", "fleet-"); shared.err != nil {
 			return
 		}
-		cfg := fleet.Config{Webhook: true, Dir: shared.dir, Progress: os.Stderr, HubArgs: []string{"--v=1"}, AgentArgs: []string{fleet.QuickHeartbeat}}
+		shared.prometheus = newPrometheus()
+		cfg := fleet.Config{Webhook: true, Dir: shared.dir, Progress: os.Stderr, HubArgs: []string{"--v=1", "--prometheus=" + shared.prometheus.URL}, AgentArgs: []string{fleet.QuickHeartbeat}}
 		for _, name := range members {
 			mode := fleet.ModePush
 			if strings.HasPrefix(name, "pull") {
@@ -225,6 +228,9 @@ func (w *witness) see(a *v1.MyApp) {
 			step = 0
 		} else if slices.Contains(second, name) {
 			step = 1
+		}
+		if is := r.CurrentStep; is != nil {
+			step = min(step, int(is.Total)-1)
 		}
 		if len(r.CompletedSteps) < step {
 			w.problems = append(w.problems, fmt.Sprintf("%s has %s while %d steps are done: %s", name, r.Revision, len(r.CompletedSteps), r.Message))

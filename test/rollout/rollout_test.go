@@ -216,3 +216,36 @@ func TestPartitionedMember(t *testing.T) {
 	}
 	removed(t, f, app)
 }
+
+// An override of one member is a new revision for all, and no step for those that it does
+// not change: they have it at once, and their pods stay.
+func TestOverrideOfOne(t *testing.T) {
+	f := sharedFleet(t)
+	rollout := threeSteps()
+	rollout.Steps[0].Approval = v1.ApprovalRequiredBefore
+	app := created(t, f, "override", rollout)
+	before := map[string]int64{}
+	for _, name := range members {
+		before[name] = expect.Deployment(t, f, name, app).Generation
+	}
+	expect.Edit(t, f, app, func(a *v1.MyApp) {
+		a.Spec.Overrides = []v1.Override{{ClusterNames: []v1.ClusterName{v1.ClusterName(canary)}, Args: []string{"--verbose"}}}
+	})
+	expect.That(t, f, soon, app, "has the revision everywhere but on "+canary, func(a *v1.MyApp) error {
+		for _, name := range members {
+			row := expect.Row(a, name)
+			if has := row.Revision == a.Status.Revision; has == (name == canary) || row.State != v1.PlacementReady || a.Status.ObservedGeneration != a.Generation {
+				return fmt.Errorf("%s is %s with %s", name, row.State, row.Revision)
+			}
+		}
+		return nil
+	})
+	mustPlugin(t, f, "rollout", "approve", "override")
+	expect.Ready(t, f, soon, app, members...)
+	for _, name := range members {
+		if changed := expect.Deployment(t, f, name, app).Generation != before[name]; changed != (name == canary) {
+			t.Errorf("the Deployment on %s was changed: %v", name, changed)
+		}
+	}
+	removed(t, f, app)
+}

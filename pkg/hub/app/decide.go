@@ -114,7 +114,7 @@ func (s *snapshot) rollout(now metav1.Time) *rollout.Rollout {
 			report, ok := s.reports[member]
 			return ok && report.Decision == decisions[member]
 		},
-		Measured: s.measured,
+		Measured: s.measured, Same: s.sameRevisions(),
 		Labels: func(member string) labels.Set {
 			i, ok := slices.BinarySearchFunc(s.members, member, func(m placement.Member, name string) int { return strings.Compare(m.Name, name) })
 			if !ok {
@@ -122,6 +122,28 @@ func (s *snapshot) rollout(now metav1.Time) *rollout.Rollout {
 			}
 			return s.members[i].Labels
 		},
+	}
+}
+
+// sameRevisions says whether a stored revision means the same for a member as the spec: it
+// differs in overrides that are for others.
+func (s *snapshot) sameRevisions() func(member, revision string) bool {
+	var current v1.MyAppSpec
+	known := map[string]*v1.MyAppSpec{} // nil for one that differs for everybody, or is not known
+	return func(member, revision string) bool {
+		if len(known) == 0 {
+			current = render.Template(&s.app.Spec)
+		}
+		old, ok := known[revision]
+		if !ok {
+			if i := slices.IndexFunc(s.revisions, named(revision)); i >= 0 {
+				if template, err := render.ParseTemplate(s.revisions[i].Data.Raw); err == nil && render.SameBut(&template, &current) {
+					old = &template
+				}
+			}
+			known[revision] = old
+		}
+		return old != nil && render.SameOverrides(old, &current, s.clusters[member])
 	}
 }
 

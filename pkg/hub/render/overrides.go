@@ -8,6 +8,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
@@ -39,6 +40,32 @@ func (r *rendering) override() error {
 		}
 	}
 	return nil
+}
+
+// SameBut is true if two templates differ in nothing but overrides.
+func SameBut(a, b *v1.MyAppSpec) bool {
+	x, y := *a, *b
+	x.Overrides, y.Overrides = nil, nil
+	return equality.Semantic.DeepEqual(x, y)
+}
+
+// SameOverrides is true if the overrides of two templates do the same on a member. One that
+// cannot be understood does not.
+func SameOverrides(a, b *v1.MyAppSpec, cluster Cluster) bool {
+	var on [2][]v1.Override
+	for i, template := range []*v1.MyAppSpec{a, b} {
+		for j := range template.Overrides {
+			o := template.Overrides[j]
+			applies, err := selects(&o, cluster)
+			if err != nil {
+				return false
+			}
+			if o.ClusterNames, o.ClusterSelector = nil, nil; applies && !equality.Semantic.DeepEqual(o, v1.Override{}) {
+				on[i] = append(on[i], o)
+			}
+		}
+	}
+	return equality.Semantic.DeepEqual(on[0], on[1])
 }
 
 // selects is true if an override is for a member: its names and its selector,

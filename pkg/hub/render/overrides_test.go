@@ -11,6 +11,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/utils/ptr"
 	"pgregory.net/rapid"
+	"sigs.k8s.io/yaml"
 
 	v1 "github.com/example/myapp-hub/api/v1"
 )
@@ -262,4 +263,40 @@ func TestSameInputSameBytes(t *testing.T) {
 			t.Fatalf("the input was changed:\n%s", diff)
 		}
 	})
+}
+
+// TestSameOverrides: a revision that differs in overrides for others means the same.
+func TestSameOverrides(t *testing.T) {
+	template := func(text string) *v1.MyAppSpec {
+		var spec v1.MyAppSpec
+		if err := yaml.UnmarshalStrict([]byte(text), &spec); err != nil {
+			t.Fatal(err)
+		}
+		spec = Template(&spec)
+		return &spec
+	}
+	const eu = `{image: "web:1", overrides: [{clusterSelector: {matchLabels: {region: eu}}, args: [a]}]}`
+	for _, tt := range []struct {
+		reason, old, next string
+		base              bool
+		same              map[string]bool // by region
+	}{
+		{"nothing differs", eu, eu, true, map[string]bool{"eu": true, "us": true}},
+		{"an override for one region", eu, `{image: "web:1", overrides: [{clusterSelector: {matchLabels: {region: eu}}, args: [b]}]}`, true, map[string]bool{"eu": false, "us": true}},
+		{"a further one", eu, `{image: "web:1", overrides: [{clusterSelector: {matchLabels: {region: eu}}, args: [a]}, {clusterSelector: {matchLabels: {region: us}}, args: [b]}]}`, true, map[string]bool{"eu": true, "us": false}},
+		{"the same said in another way", eu, `{image: "web:1", overrides: [{clusterNames: [eu], args: [a]}]}`, true, map[string]bool{"eu": true, "us": true}},
+		{"another order", `{image: "web:1", overrides: [{args: [a]}, {args: [b]}]}`, `{image: "web:1", overrides: [{args: [b]}, {args: [a]}]}`, true, map[string]bool{"eu": false, "us": false}},
+		{"replicas are not in it", eu, `{image: "web:1", replicas: 5, overrides: [{clusterSelector: {matchLabels: {region: eu}}, args: [a], replicas: 7}, {replicas: 2}]}`, true, map[string]bool{"eu": true, "us": true}},
+		{"the image", eu, `{image: "web:2", overrides: [{clusterSelector: {matchLabels: {region: eu}}, args: [a]}]}`, false, map[string]bool{"eu": true, "us": true}},
+	} {
+		old, next := template(tt.old), template(tt.next)
+		if is := SameBut(old, next); is != tt.base {
+			t.Errorf("%s: the rest is the same: %v", tt.reason, is)
+		}
+		for region, want := range tt.same {
+			if is := SameOverrides(old, next, Cluster{Name: region, Labels: map[string]string{"region": region}}); is != want {
+				t.Errorf("%s: the same in %s: %v", tt.reason, region, is)
+			}
+		}
+	}
 }

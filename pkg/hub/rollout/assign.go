@@ -74,6 +74,8 @@ func (a *assignment) rollOut() {
 			switch {
 			case !reached && m.has() && slices.Contains(a.status.FailedRevisions, m.row.Revision) && m.row.Revision != a.Revision:
 				a.goBack(m)
+			case a.same(m):
+				m.revision = a.Revision // Nothing changes there: that is no step.
 			case !reached || m.on(a.Revision):
 			case m.waits != "":
 				others = m.waits
@@ -102,6 +104,11 @@ func (a *assignment) rollOut() {
 		a.say(v1.ReasonMaxUnavailable, fmt.Sprintf("%s may not be updated while %s not ready: spec.rollout.maxUnavailable allows %d of %d members to be so",
 			named(a.blocked), are(a.unready), a.most, a.placed))
 	}
+}
+
+// same is true for a member that has another revision which means the same for it.
+func (a *assignment) same(m *member) bool {
+	return a.Same != nil && m.has() && !m.on(a.Revision) && m.waits == "" && a.status.Phase == v1.RolloutProgressing && a.Same(m.name, m.row.Revision)
 }
 
 func are(names []string) string {

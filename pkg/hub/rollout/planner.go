@@ -42,6 +42,9 @@ type Rollout struct {
 	// Heard is true if a member has reported to this process about what it is told now.
 	// What it reported to another one may have changed unseen.
 	Heard func(member string) bool
+	// Same is true if the current revision means the same for a member as an earlier one;
+	// nil if that is never so.
+	Same func(member, revision string) bool
 	// Labels gives the labels of a member.
 	Labels func(member string) labels.Set
 	// Answers are what a person has answered to the rollout.

@@ -122,9 +122,21 @@ func (p *planner) advance() {
 	}
 }
 
-// skips is true for a step of which nothing but its members is waited for.
+// skips is true for a step of which nothing but its members is waited for: nothing is to be
+// proved, or a person said so.
 func (p *planner) skips(s *step) bool {
-	return p.returns() || p.answered(AnswerPromote+s.hash) || p.answered(PromoteAll(&p.status))
+	return p.returns() || p.unchanged(s) || p.answered(AnswerPromote+s.hash) || p.answered(PromoteAll(&p.status))
+}
+
+// unchanged is true for a step whose members all have a revision that means the same for them
+// as the one before.
+func (p *planner) unchanged(s *step) bool {
+	for _, m := range s.members {
+		if p.Same == nil || !m.on(p.Revision) || m.row.PreviousRevision == "" || !p.Same(m.name, m.row.PreviousRevision) {
+			return false
+		}
+	}
+	return len(s.members) > 0
 }
 
 // started is true once the members of a step may be updated.
