@@ -101,6 +101,11 @@ test-chaos: control-plane ## Run the chaos suite in full: 1,200 faults, 200 kill
 test-placement: ## Place 10,000 random apps on random fleets of up to 2,000 members, for each property.
 	go test -count=1 -timeout 60m -run 'Fleet|Apportion|Decision|Absence|Order' $(ARGS) ./pkg/hub/placement -rapid.checks=10000 -placement.members=2000
 
+.PHONY: test-rollout
+test-rollout: control-plane ## Tell every story of a rollout in 1,000 orders, and kill the hub 50 times during rollouts.
+	go test -count=1 -timeout 30m -run 'Stories|Model' $(ARGS) ./pkg/hub/rollout -seeds=1000
+	go test -count=1 -v -timeout 30m $(ARGS) ./test/rollout
+
 .PHONY: test-plans
 test-plans: control-plane ## Plan and make 200 random edits, and flap a member 200 times; SEED= repeats the edits of a run.
 	go test -count=1 -v -timeout 60m $(ARGS) ./test/placement
@@ -161,6 +166,10 @@ fleet-down: ## Stop the local fleet.
 .PHONY: demo
 demo: build ## Start a fleet and put an app on it, with explanations.
 	bash hack/demo.sh
+
+.PHONY: demo-rollout
+demo-rollout: build control-plane ## Tell the story of a good and of a bad rollout, on a fleet of its own.
+	bash hack/demo-rollout.sh
 
 .PHONY: demo-down
 demo-down: fleet-down ## Stop what the demo started.
