@@ -43,7 +43,9 @@ func TestDependsOn(t *testing.T) {
 		}
 		return waiting("2 of its members wait")(a)
 	})
-	expect.Edit(t, f, db, func(a *v1.MyApp) { a.Spec.Placement, a.Spec.Overrides = expect.App("", "", expect.On(on...)).Spec.Placement, nil })
+	expect.Edit(t, f, db, func(a *v1.MyApp) {
+		a.Spec.Placement, a.Spec.Overrides = expect.App("", "", expect.On(on...)).Spec.Placement, nil
+	})
 	expect.Ready(t, f, soon, web, on...)
 
 	// A new revision waits for the other's, replicas do not.

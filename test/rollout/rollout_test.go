@@ -63,7 +63,9 @@ func TestThreeSteps(t *testing.T) {
 
 	// Neither replicas nor policies start a rollout.
 	revision := expect.Get(t, f, app).Status.Revision
-	expect.Edit(t, f, app, func(a *v1.MyApp) { a.Spec.Replicas, a.Spec.Rollout.Steps[0].SoakSeconds = ptr.To[int32](2), ptr.To[int32](600) })
+	expect.Edit(t, f, app, func(a *v1.MyApp) {
+		a.Spec.Replicas, a.Spec.Rollout.Steps[0].SoakSeconds = ptr.To[int32](2), ptr.To[int32](600)
+	})
 	expect.Ready(t, f, soon, app, members...)
 	if a := expect.Get(t, f, app); a.Status.Revision != revision || a.Status.Rollout.Phase != v1.RolloutCompleted {
 		t.Errorf("after scaling: %s, %+v", a.Status.Revision, a.Status.Rollout)
@@ -146,7 +148,7 @@ func TestKilledHub(t *testing.T) {
 		}
 		expect.Edit(t, f, app, image(tag))
 		for range 3 {
-			time.Sleep(time.Duration(rand.Int64N(int64(2 * time.Second)))) //nolint:gosec,forbidigo // when the hub is killed is up to chance
+			time.Sleep(time.Duration(rand.Int64N(int64(2 * time.Second)))) //nolint:gosec // when the hub is killed is up to chance
 			if err := f.Hub().Kill(); err != nil {
 				t.Fatal(err)
 			}

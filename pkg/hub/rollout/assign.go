@@ -34,8 +34,11 @@ type assignment struct {
 	// updating is how many members of each step are being updated.
 	updating []int
 	moved    int
-	// blocked are members that may not be updated now because of others.
-	blocked []string
+	// blocked are members that may not be updated now because of others, shut is how many
+	// may not because no window is open, and dependency says what another one waits for.
+	blocked    []string
+	shut       int
+	dependency string
 }
 
 // counts is true for a member that is being updated. On the way back those that were not
@@ -66,26 +69,16 @@ func (a *assignment) reached(s *step) bool {
 // are, but for what is known to be bad.
 func (a *assignment) rollOut() {
 	open, opens := a.Rules.open(a.now.Time)
-	waiting, others := false, ""
 	for i := range a.steps {
-		s := &a.steps[i]
-		reached := a.reached(s)
-		for _, m := range s.members {
+		reached := a.reached(&a.steps[i])
+		for _, m := range a.steps[i].members {
 			switch {
-			case !reached && m.has() && slices.Contains(a.status.FailedRevisions, m.row.Revision) && m.row.Revision != a.Revision:
-				a.goBack(m)
 			case a.same(m):
 				m.revision = a.Revision // Nothing changes there: that is no step.
-			case !reached || m.on(a.Revision):
-			case m.waits != "":
-				others = m.waits
-			case !m.has():
-				m.revision = a.Revision // Nothing is updated: it is new here.
-			case a.status.Phase == v1.RolloutPaused || m.silent():
-			case !open:
-				waiting = true
-			case a.mayMove(m):
-				a.move(m, a.Revision)
+			case reached && !m.on(a.Revision):
+				a.update(m, open)
+			case m.has() && slices.Contains(a.status.FailedRevisions, m.row.Revision) && m.row.Revision != a.Revision:
+				a.goBack(m)
 			}
 		}
 	}
@@ -93,16 +86,31 @@ func (a *assignment) rollOut() {
 		return
 	}
 	switch {
-	case waiting && opens.IsZero():
+	case a.shut > 0 && opens.IsZero():
 		a.say(v1.ReasonOutsideWindow, "members wait for a change window, and none opens any more")
-	case waiting:
+	case a.shut > 0:
 		a.wakeAt(opens)
 		a.say(v1.ReasonOutsideWindow, "members wait for the next change window at "+opens.UTC().Format(time.RFC3339))
-	case others != "":
-		a.say(v1.ReasonAwaitingDependency, others)
+	case a.dependency != "":
+		a.say(v1.ReasonAwaitingDependency, a.dependency)
 	case len(a.blocked) > 0:
 		a.say(v1.ReasonMaxUnavailable, fmt.Sprintf("%s may not be updated while %s not ready: spec.rollout.maxUnavailable allows %d of %d members to be so",
 			named(a.blocked), are(a.unready), a.most, a.placed))
+	}
+}
+
+// update gives a member of a step that is reached the revision, if nothing keeps it from it.
+func (a *assignment) update(m *member, open bool) {
+	switch {
+	case m.waits != "":
+		a.dependency = m.waits
+	case !m.has():
+		m.revision = a.Revision // Nothing is updated: it is new here.
+	case a.status.Phase == v1.RolloutPaused || m.silent():
+	case !open:
+		a.shut++
+	case a.mayMove(m):
+		a.move(m, a.Revision)
 	}
 }
 

@@ -193,37 +193,51 @@ func (p *planner) done(s *step) bool {
 // any other shows that the revision works, nor are those on which it may have failed. It
 // says nothing new while all that is missing is that they are heard again.
 func (p *planner) waits(s *step) (says string, done bool) {
-	var updating, silent []string
-	ready, proved, unheard := 0, false, 0
+	seen := p.survey(s)
+	switch {
+	case seen.unheard > 0 && seen.unheard == len(seen.updating):
+		return "", false
+	case len(seen.updating) > 0:
+		return fmt.Sprintf("has %s ready on %d of %d members, and waits for %s", p.Revision, seen.ready, len(s.members), named(seen.updating)), false
+	case len(seen.silent) > 0 && !seen.proved && !p.skips(s):
+		return "waits for one of its members to answer: " + named(seen.silent), false
+	}
+	return "", true
+}
+
+// survey is what the members of a step are like.
+type survey struct {
+	// updating are to become ready, silent do not answer.
+	updating, silent []string
+	// ready is how many are, and unheard how many would be if they were heard of.
+	ready, unheard int
+	// proved is true if it is known of any how the revision does there.
+	proved bool
+}
+
+func (p *planner) survey(s *step) (seen survey) {
 	for _, m := range s.members {
 		switch {
 		case m.silent():
-			silent = append(silent, m.name)
-		case m.on(p.Revision) && (m.failed || m.ready()):
-			proved = true
-			if m.ready() {
-				ready++
-			}
-		default:
-			updating = append(updating, m.name)
-			if m.on(p.Revision) && !m.heard && m.row.State == v1.PlacementReady {
-				unheard++
-			}
-			// Neither a member that is being scaled nor one that is new begins the soak again.
-			if m.down() && m.row.PreviousRevision != "" {
-				p.status.CurrentStep.ReadyTime = nil
-			}
+			seen.silent = append(seen.silent, m.name)
+			continue
+		case m.on(p.Revision) && m.failed:
+			seen.proved = true
+			continue
+		case m.on(p.Revision) && m.ready():
+			seen.proved = true
+			seen.ready++
+			continue
+		case m.on(p.Revision) && !m.heard && m.row.State == v1.PlacementReady:
+			seen.unheard++
+		}
+		seen.updating = append(seen.updating, m.name)
+		// Neither a member that is being scaled nor one that is new begins the soak again.
+		if m.down() && m.row.PreviousRevision != "" {
+			p.status.CurrentStep.ReadyTime = nil
 		}
 	}
-	switch {
-	case unheard > 0 && unheard == len(updating):
-		return "", false
-	case len(updating) > 0:
-		return fmt.Sprintf("has %s ready on %d of %d members, and waits for %s", p.Revision, ready, len(s.members), named(updating)), false
-	case len(silent) > 0 && !proved && !p.skips(s):
-		return "waits for one of its members to answer: " + named(silent), false
-	}
-	return "", true
+	return seen
 }
 
 // passes is true once a gate holds. One that does not in time is a failure.

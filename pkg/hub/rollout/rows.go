@@ -29,21 +29,16 @@ func (p *planner) rows() []v1.PlacementRow {
 		row.Cluster = v.Cluster
 		switch v.Outcome {
 		case placement.Run:
-			m := &members[0]
+			p.run(&row, placed, v.Replicas, &members[0])
 			members = members[1:]
-			switch {
-			case m.waits == "" || m.has():
-				p.run(&row, placed, v.Replicas, m.revision)
-			case !placed:
-				continue
-			}
 		case placement.Leave:
 			leave(&row, v, p.now)
 		case placement.Remove:
 			remove(&row, v, p.now)
-		case placement.Keep:
-		case placement.Reject:
-			continue
+		case placement.Keep, placement.Reject:
+		}
+		if v.Outcome == placement.Reject || row.State == "" {
+			continue // nothing is decided yet
 		}
 		if placed && next == nil && same < len(p.Rows) && row == p.Rows[same] {
 			same++
@@ -78,8 +73,12 @@ func ordered[T any](list []T, name func(*T) string) []T {
 	return list
 }
 
-// run gives the member of a row a revision and replicas.
-func (p *planner) run(row *v1.PlacementRow, placed bool, replicas int32, revision string) {
+// run gives the member of a row its revision and replicas; one that is to wait gets no row.
+func (p *planner) run(row *v1.PlacementRow, placed bool, replicas int32, m *member) {
+	if m.waits != "" && !m.has() {
+		return
+	}
+	revision := m.revision
 	decided := placed && row.IsPlaced()
 	p.remember(row, decided, revision)
 	if decided && row.Revision == revision && row.Replicas == replicas {
