@@ -5,9 +5,12 @@ import (
 	"slices"
 	"strings"
 
+	"k8s.io/apimachinery/pkg/labels"
+
 	v1 "github.com/example/myapp-hub/api/v1"
 	"github.com/example/myapp-hub/pkg/hub/placement"
 	"github.com/example/myapp-hub/pkg/hub/render"
+	"github.com/example/myapp-hub/pkg/hub/rollout"
 )
 
 // Action is what happens to an app on one member.
@@ -114,13 +117,19 @@ func Of(before, after State) (Plan, error) {
 	if err != nil {
 		return p, err
 	}
+	turns := after.turns(kept)
 	for _, name := range updated {
 		if !touched[name] {
 			row := rowOf(forecast.Rows, name)
-			p.Members = append(p.Members, Member{
+			m := Member{
 				Cluster: name, Action: Updates, Step: 1, From: row.Replicas, To: row.Replicas,
 				Reason: v1.ReasonUpdating, Message: "its objects change",
-			})
+			}
+			if turn, ok := turns[name]; ok {
+				m.Step, m.Reason = turn.Number, v1.ReasonRollingOut
+				m.Message = fmt.Sprintf("its objects change in step %s (%d of %d) of the rollout", turn.Step, turn.Number, turn.Total)
+			}
+			p.Members = append(p.Members, m)
 			touched[name] = true
 		}
 	}
@@ -136,6 +145,18 @@ func Of(before, after State) (Plan, error) {
 		return strings.Compare(a.Cluster, b.Cluster)
 	})
 	return p, nil
+}
+
+// turns says in which step of the rollout members get the revision; nil if all get it at once.
+func (s *State) turns(rows []v1.PlacementRow) map[string]rollout.Turn {
+	if len(s.App.Status.Placements) == 0 {
+		return nil // The first revision goes to all at once.
+	}
+	members := make(map[string]labels.Set, len(rows))
+	for i := range rows {
+		members[rows[i].Cluster] = s.Clusters[rows[i].Cluster].Labels
+	}
+	return rollout.RulesOf(&s.App.Spec).Turns(members)
 }
 
 func memberOf(c *placement.Change, step int) Member {

@@ -61,6 +61,9 @@ func TestPlan(t *testing.T) {
 		{"nothing", state([]string{"m-0"}, names(1)), state([]string{"m-0"}, names(1)), nil, false, 0},
 		{"a new app", State{}, state(nil, names(2)), []string{"1 m-0 joins 0 2", "1 m-1 joins 0 2"}, false, 1},
 		{"another image", state([]string{"m-0", "m-1"}, names(2)), state([]string{"m-0", "m-1"}, names(2), image), []string{"1 m-0 updates 2 2", "1 m-1 updates 2 2"}, false, 1},
+		{"another image, step by step", state([]string{"m-0", "m-1"}, names(2)), state([]string{"m-0", "m-1"}, names(2), image, func(a *v1.MyApp) {
+			a.Spec.Rollout = &v1.Rollout{Type: v1.RolloutProgressive, Steps: []v1.RolloutStep{{Name: "canary", ClusterNames: []string{"m-1"}}}}
+		}), []string{"1 m-1 updates 2 2", "2 m-0 updates 2 2"}, false, 1},
 		{"a move waits for who takes over", state([]string{"m-0"}, names(1)), state([]string{"m-0"}, &v1.Placement{ClusterNames: []string{"m-5"}}, edited),
 			[]string{"1 m-0 is to be left 2 2", "1 m-5 joins 0 2", "2 m-0 leaves 2 0"}, false, 1},
 		{"most of it would go", state([]string{"m-0", "m-1", "m-2", "m-3", "m-4"}, names(5)), state([]string{"m-0", "m-1", "m-2", "m-3", "m-4"}, names(2), edited), nil, true, 0},

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
+	"maps"
 	"slices"
 	"strconv"
 
@@ -83,6 +84,33 @@ func (r *Rules) divide(members []member, revision string, generation int64) []st
 		add(&r.last)
 	}
 	return steps
+}
+
+// Turn is the step in which a member gets a new revision: its name, and its number from 1 on
+// of so many.
+type Turn struct {
+	Step          string
+	Number, Total int
+}
+
+// Turns says in which step each of some members gets a new revision; nil where all get it
+// at once.
+func (r *Rules) Turns(members map[string]labels.Set) map[string]Turn {
+	if !r.progressive || r.err != nil {
+		return nil
+	}
+	list := make([]member, 0, len(members))
+	for _, name := range slices.Sorted(maps.Keys(members)) {
+		list = append(list, member{name: name, labels: members[name]})
+	}
+	turns := make(map[string]Turn, len(list))
+	steps := r.divide(list, "", 0)
+	for i, s := range steps {
+		for _, m := range s.members {
+			turns[m.name] = Turn{Step: s.name, Number: i + 1, Total: len(steps)}
+		}
+	}
+	return turns
 }
 
 // choose gives those members of a step in the order in which they are updated.
