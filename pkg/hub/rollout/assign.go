@@ -82,6 +82,9 @@ func (a *assignment) rollOut() {
 			}
 		}
 	}
+	if a.shut > 0 {
+		a.wakeAt(opens)
+	}
 	if a.status.Phase != v1.RolloutProgressing || a.moved > 0 || a.busy() {
 		return
 	}
@@ -89,7 +92,6 @@ func (a *assignment) rollOut() {
 	case a.shut > 0 && opens.IsZero():
 		a.say(v1.ReasonOutsideWindow, "members wait for a change window, and none opens any more")
 	case a.shut > 0:
-		a.wakeAt(opens)
 		a.say(v1.ReasonOutsideWindow, "members wait for the next change window at "+opens.UTC().Format(time.RFC3339))
 	case a.dependency != "":
 		a.say(v1.ReasonAwaitingDependency, a.dependency)

@@ -246,6 +246,13 @@ var stories = []struct {
 	{"a window opens", "a b c", with(progressive(canary), func(r *v1.Rollout) {
 		r.Windows = []v1.ChangeWindow{{Schedule: "0 22 * * *", DurationSeconds: 3600, TimeZone: "Europe/Berlin"}}
 	}), []event{{allReady, spec("B")}}, "Completed: a=B b=B c=B"},
+	{"who catches up waits for a window, too", "a b c d", with(progressive(canary), twoAtOnce, func(r *v1.Rollout) {
+		r.Windows = []v1.ChangeWindow{{Schedule: "0 12 * * *", DurationSeconds: 60}}
+	}), []event{
+		{allReady, spec("B")},
+		{has("a", "B"), falls("c")},
+		{phase(v1.RolloutCompleted), change("an hour later c answers again", func(w *world) { w.now = w.now.Add(3600e9); w.silence("c", false) })},
+	}, "Completed: a=B b=B c=B d=B"},
 	{"one at a time, by rank", "a b c d", with(progressive(stepOf("all", func(s *v1.RolloutStep) {
 		s.SortBy, s.MaxConcurrent = "rank", ptr.To(intstr.FromInt32(1))
 	})), func(r *v1.Rollout) { r.MaxUnavailable = ptr.To(intstr.FromString("100%")) }), []event{{allReady, spec("B")}}, "Completed: a=B b=B c=B d=B"},
