@@ -59,9 +59,8 @@ const (
 	// one that its condition Held names.
 	AnnotationAcknowledgedPlan = "example.com/acknowledged-plan"
 	// AnnotationRolloutAnswers on a MyApp are a person's answers to its rollout, with commas
-	// between them: each is one that status.rollout.asks names, or promote-HASH with the
-	// hash of a step (its soak, gates and approval are skipped) or the name of a revision
-	// (those of all steps are).
+	// between them: each is one that status.rollout.asks names, or promote-HASH as
+	// kubectl myapp rollout promote writes it: it skips the soak, gates and approval of a step.
 	AnnotationRolloutAnswers = "example.com/rollout-answers"
 	// AnnotationRelease with the value "true" on the hub's identity, a ConfigMap,
 	// releases a hub that holds: what it has then is what members are to have.

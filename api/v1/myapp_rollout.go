@@ -28,7 +28,9 @@ type Rollout struct {
 	Steps []RolloutStep `json:"steps,omitempty"`
 	// MaxUnavailable is how many of the app's members, as a number or percentage rounded up,
 	// may be without a ready app while a ready one is updated. Those that are so anyway
-	// count, and may be updated themselves at any time.
+	// count, and may be updated themselves at any time. Those on which the revision has failed
+	// and may have (maxFailures, onFailure Continue, or accepted by a person) do not count. On
+	// the way back it is how many go back at one time.
 	// Default: 25%. Example: 2
 	// +optional
 	// +kubebuilder:validation:XIntOrString
@@ -291,10 +293,11 @@ type RolloutStatus struct {
 	StableRevision string `json:"stableRevision,omitempty"`
 	// Phase is where the rollout stands.
 	Phase RolloutPhase `json:"phase"`
-	// Reason is why it stands there, one word of a closed set; Message says it for a person.
+	// Reason is why it stands there, one word of a closed set.
 	// +optional
 	// +kubebuilder:validation:MaxLength=128
 	Reason string `json:"reason,omitempty"`
+	// Message says it for a person.
 	// +optional
 	// +kubebuilder:validation:MaxLength=1024
 	Message string `json:"message,omitempty"`
@@ -309,10 +312,11 @@ type RolloutStatus struct {
 	// +listType=atomic
 	CompletedSteps []string `json:"completedSteps,omitempty"`
 	// FailedClusters are the members on which the revision had failed when the rollout
-	// stopped, AcceptedFailures those on which a person has accepted that.
+	// stopped.
 	// +optional
 	// +listType=atomic
 	FailedClusters []string `json:"failedClusters,omitempty"`
+	// AcceptedFailures are the members on which a person has accepted that it failed.
 	// +optional
 	// +listType=atomic
 	AcceptedFailures []string `json:"acceptedFailures,omitempty"`
@@ -324,7 +328,11 @@ type RolloutStatus struct {
 	// Asks is the answer that the rollout waits for; see kubectl myapp rollout.
 	// +optional
 	Asks string `json:"asks,omitempty"`
-	// ResumedTime is when the hub last went on after a pause. Deadlines do not begin earlier.
+	// PausedTime is since when nothing may be changed, as with spec.paused; ResumedTime is
+	// when the hub last went on after that: deadlines do not begin earlier.
+	// +optional
+	PausedTime *metav1.Time `json:"pausedTime,omitempty"`
+	// ResumedTime is when the hub last went on after a pause.
 	// +optional
 	ResumedTime *metav1.Time `json:"resumedTime,omitempty"`
 }
@@ -333,21 +341,29 @@ type RolloutStatus struct {
 type RolloutStepStatus struct {
 	// Name of the step; the last step, of members that no other chooses, is called rest.
 	Name string `json:"name"`
-	// Number is that of the step, from 1 on, and Total how many there are.
+	// Number is that of the step, from 1 on.
 	Number int32 `json:"number"`
-	Total  int32 `json:"total"`
+	// Total is how many steps there are.
+	Total int32 `json:"total"`
 	// Hash is that of the step as it was said, the revision and the generation. What is
 	// answered about the step quotes it.
 	Hash string `json:"hash"`
 	// Started is true once its members may be updated.
 	// +optional
 	Started bool `json:"started,omitempty"`
-	// ReadyTime is since when all members of the step are ready, and FirstReadyTime when
-	// they were so for the first time.
+	// ReadyTime is since when all members of the step are ready.
 	// +optional
 	ReadyTime *metav1.Time `json:"readyTime,omitempty"`
+	// FirstReadyTime is when they were so for the first time.
 	// +optional
 	FirstReadyTime *metav1.Time `json:"firstReadyTime,omitempty"`
+	// Decisions is the sum of the members' decision numbers at that time: those that were
+	// told something since, as when the app is scaled, do not begin the soak again.
+	// +optional
+	Decisions int64 `json:"decisions,omitempty"`
+	// GatesPassed is true once the gates have passed since ReadyTime.
+	// +optional
+	GatesPassed bool `json:"gatesPassed,omitempty"`
 }
 
 // RolloutPhase is where a rollout stands.

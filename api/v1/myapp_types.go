@@ -217,8 +217,8 @@ type MyAppSpec struct {
 	Rollout *Rollout `json:"rollout,omitempty"`
 
 	// DependsOn are other apps that must be there first: a member gets this app, or a new
-	// revision of it, once they are. Taking it away, scaling it and going back to an earlier
-	// revision wait for nobody.
+	// revision of it, once they are. Taking it away and scaling it wait for nobody, nor does a
+	// rollout in steps that goes back.
 	// Default: none. Example: [{name: db, condition: Available}]
 	// +optional
 	// +listType=map

@@ -1393,6 +1393,10 @@ func (in *RolloutStatus) DeepCopyInto(out *RolloutStatus) {
 		*out = make([]string, len(*in))
 		copy(*out, *in)
 	}
+	if in.PausedTime != nil {
+		in, out := &in.PausedTime, &out.PausedTime
+		*out = (*in).DeepCopy()
+	}
 	if in.ResumedTime != nil {
 		in, out := &in.ResumedTime, &out.ResumedTime
 		*out = (*in).DeepCopy()

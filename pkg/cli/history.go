@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 	appsv1 "k8s.io/api/apps/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v1 "github.com/example/myapp-hub/api/v1"
@@ -26,17 +27,43 @@ func revisionsOf(ctx context.Context, c client.Client, app *v1.MyApp) ([]appsv1.
 	return list.Items, nil
 }
 
-// numbered finds a revision: with number 0 the newest that is not the current one.
+// numbered finds a revision; with number 0 the one before the spec's: the last that was
+// rolled out well, else the newest, of those that say something else and have not failed.
 func numbered(app *v1.MyApp, revisions []appsv1.ControllerRevision, number int64) (*appsv1.ControllerRevision, error) {
+	if number != 0 {
+		for i := range revisions {
+			if revisions[i].Revision == number {
+				return &revisions[i], nil
+			}
+		}
+		return nil, fmt.Errorf("%s has no revision %d, see kubectl myapp rollout history %s", app.Name, number, app.Name)
+	}
+	var best *appsv1.ControllerRevision
 	for i := range slices.Backward(revisions) {
-		if r := &revisions[i]; r.Revision == number || number == 0 && r.Name != app.Status.Revision {
-			return r, nil
+		r := &revisions[i]
+		template, err := render.ParseTemplate(r.Data.Raw)
+		if err != nil {
+			return nil, err
+		}
+		if equality.Semantic.DeepEqual(template, render.Template(&app.Spec)) {
+			continue
+		}
+		if rollout := app.Status.Rollout; rollout != nil {
+			if r.Name == rollout.StableRevision {
+				return r, nil
+			}
+			if slices.Contains(rollout.FailedRevisions, r.Name) {
+				continue
+			}
+		}
+		if best == nil {
+			best = r
 		}
 	}
-	if number == 0 {
-		return nil, fmt.Errorf("%s has no earlier revision", app.Name)
+	if best == nil {
+		return nil, fmt.Errorf("%s has no earlier revision to go back to", app.Name)
 	}
-	return nil, fmt.Errorf("%s has no revision %d, see kubectl myapp rollout history %s", app.Name, number, app.Name)
+	return best, nil
 }
 
 // appAndRevisions reads an app and its history.

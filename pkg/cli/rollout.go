@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/watch"
@@ -82,7 +83,7 @@ func resume(app *v1.MyApp) error {
 }
 
 func approve(app *v1.MyApp) error {
-	if r := app.Status.Rollout; r != nil && r.Reason == v1.ReasonAwaitingApproval && r.Asks != "" {
+	if r := app.Status.Rollout; r != nil && r.Phase == v1.RolloutProgressing && r.Asks != "" {
 		answer(app, r.Asks)
 		return nil
 	}
@@ -99,8 +100,8 @@ func promoteCommand(hub *hubFlags) *cobra.Command {
 			return change(cmd, hub, args[0], "promoted", func(app *v1.MyApp) error {
 				r := app.Status.Rollout
 				switch {
-				case r == nil || r.CurrentStep == nil:
-					return fmt.Errorf("no step of %s is being taken now", app.Name)
+				case r == nil || r.CurrentStep == nil || r.Phase != v1.RolloutProgressing:
+					return fmt.Errorf("no step of %s is being taken now: there is nothing to promote", app.Name)
 				case full:
 					answer(app, rollout.PromoteAll(r))
 				default:
@@ -201,38 +202,67 @@ func rolloutStatusCommand(hub *hubFlags) *cobra.Command {
 	return cmd
 }
 
-// followRollout prints how far the rollout is each time that this changes.
+// followRollout prints how far the rollout is each time that this changes. API servers end
+// watches after a while; it goes on with another one then.
 func followRollout(ctx context.Context, cmd *cobra.Command, w client.WithWatch, key client.ObjectKey) error {
-	events, err := w.Watch(ctx, &v1.MyAppList{}, client.InNamespace(key.Namespace),
-		client.MatchingFieldsSelector{Selector: fields.OneTermEqualSelector("metadata.name", key.Name)})
-	if err != nil {
-		return fmt.Errorf("watching %s: %w", key, err)
-	}
-	defer events.Stop()
 	last := ""
+	for {
+		app := &v1.MyApp{}
+		if err := w.Get(ctx, key, app); err != nil {
+			return ended(ctx, key, last, err)
+		}
+		if done, err := showProgress(cmd, app, &last); done {
+			return err
+		}
+		events, err := w.Watch(ctx, &v1.MyAppList{}, client.InNamespace(key.Namespace), &client.ListOptions{
+			FieldSelector: fields.OneTermEqualSelector("metadata.name", key.Name), Raw: &metav1.ListOptions{ResourceVersion: app.ResourceVersion},
+		})
+		if err != nil {
+			return ended(ctx, key, last, err)
+		}
+		done, err := followWatch(cmd, events, key, &last)
+		events.Stop()
+		if done || ctx.Err() != nil {
+			return ended(ctx, key, last, err)
+		}
+	}
+}
+
+// followWatch prints what one watch tells; done is false once it has ended and there is more
+// to come.
+func followWatch(cmd *cobra.Command, events watch.Interface, key client.ObjectKey, last *string) (done bool, err error) {
 	for event := range events.ResultChan() {
 		app, ok := event.Object.(*v1.MyApp)
 		switch {
 		case event.Type == watch.Deleted:
-			return fmt.Errorf("%s is deleted", key)
+			return true, fmt.Errorf("%s is deleted", key)
 		case !ok:
-			return fmt.Errorf("watching %s: the hub answers %v", key, event.Object)
+			return false, nil // as when the version is too old
 		}
-		says, done, err := progressOf(app)
-		if says != last {
-			if _, err := fmt.Fprintln(cmd.OutOrStdout(), says); err != nil {
-				return err
-			}
-			last = says
-		}
-		if done {
-			return err
+		if done, err := showProgress(cmd, app, last); done {
+			return true, err
 		}
 	}
+	return false, nil
+}
+
+func showProgress(cmd *cobra.Command, app *v1.MyApp, last *string) (done bool, err error) {
+	says, done, failed := progressOf(app)
+	if says != *last {
+		if _, err := fmt.Fprintln(cmd.OutOrStdout(), says); err != nil {
+			return true, err
+		}
+		*last = says
+	}
+	return done, failed
+}
+
+// ended says that the time is over rather than which request that has ended.
+func ended(ctx context.Context, key client.ObjectKey, last string, err error) error {
 	if ctx.Err() != nil {
 		return fmt.Errorf("the rollout of %s has not come to an end in time: %s", key, last)
 	}
-	return fmt.Errorf("the watch of %s has ended: %s", key, last)
+	return err
 }
 
 // progressOf says how far a rollout is, and whether it has come to an end: a good one

@@ -126,6 +126,9 @@ func TestBadCanary(t *testing.T) {
 	fleet.Consistently(t, 5*time.Second, "nothing to write", noWrites(hub, hub.AuditMark(), app))
 	mustPlugin(t, f, "rollout", "undo", "bad")
 	expect.Ready(t, f, soon, app, members...)
+	if out := mustPlugin(t, f, "rollout", "history", "bad"); !strings.Contains(out, "\n3 ") || strings.Contains(out, "\n1 ") {
+		t.Errorf("what is current again is not the newest revision:\n%s", out)
+	}
 	phase(t, f, app, v1.RolloutCompleted, "")
 	removed(t, f, app)
 }

@@ -114,7 +114,7 @@ func progressing(in *Input, g *groups) verdict {
 		return verdict{metav1.ConditionFalse, v1.ReasonPaused, "spec.paused is true: nothing is changed on any member"}
 	case g.removing.count > 0:
 		return verdict{metav1.ConditionTrue, v1.ReasonRemoving, waitingFor(g)}
-	case in.rollingOut() != nil:
+	case in.rollingOut() != nil && g.wanted > 0:
 		return in.progressingRollout()
 	case g.underWay.count > 0:
 		return verdict{metav1.ConditionTrue, v1.ReasonUpdating, "in progress on " + names(&g.underWay, g.wanted)}
@@ -199,10 +199,11 @@ func stalled(in *Input, g *groups) verdict {
 
 // rollingOut is a rollout in steps that has not come to a good end; nil if there is none.
 func (in *Input) rollingOut() *v1.RolloutStatus {
-	if in.Rollout == nil || in.Rollout.Phase == v1.RolloutCompleted {
+	r := in.Rollout
+	if r == nil || r.Phase == v1.RolloutCompleted && r.Reason == v1.ReasonRolloutCompleted {
 		return nil
 	}
-	return in.Rollout
+	return r
 }
 
 // stopped is true for a rollout that goes on only if a person does something.

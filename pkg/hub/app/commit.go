@@ -116,16 +116,20 @@ func (r *Reconciler) patchFinalizers(ctx context.Context, app *v1.MyApp, mutate 
 	return nil
 }
 
-// record creates the ControllerRevision of the current spec if it is missing.
+// record creates the ControllerRevision of the current spec if it is missing, and makes one
+// that is there the newest.
 // The cache may be behind: then it exists already, with this content or, after
 // a collision that the next pass will see, with another.
 func (r *Reconciler) record(ctx context.Context, s *snapshot, revision render.Revision) error {
-	if s.deleting() || revision.Name == "" || slices.ContainsFunc(s.revisions, named(revision.Name)) {
+	if s.deleting() || revision.Name == "" {
 		return nil
 	}
 	newest := int64(0)
 	for _, old := range s.revisions {
 		newest = max(newest, old.Revision)
+	}
+	if i := slices.IndexFunc(s.revisions, named(revision.Name)); i >= 0 {
+		return r.renumber(ctx, &s.revisions[i], newest, s.app.Status.Revision)
 	}
 	ctx, cancel := context.WithTimeout(ctx, apply.RequestTimeout)
 	defer cancel()
@@ -148,6 +152,22 @@ func (r *Reconciler) record(ctx context.Context, s *snapshot, revision render.Re
 	}
 	if !metav1.IsControlledBy(&existing, s.app) || !bytes.Equal(existing.Data.Raw, revision.Data) {
 		return fmt.Errorf("ControllerRevision %s/%s exists and is not this app's; delete it, or wait until it is gone", existing.Namespace, existing.Name)
+	}
+	return nil
+}
+
+// renumber makes a revision that is current again the newest: its number says when it was
+// current last.
+func (r *Reconciler) renumber(ctx context.Context, revision *appsv1.ControllerRevision, newest int64, before string) error {
+	if revision.Name == before || revision.Revision == newest {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, apply.RequestTimeout)
+	defer cancel()
+	next := revision.DeepCopy()
+	next.Revision = newest + 1
+	if err := r.Client.Patch(ctx, next, client.MergeFromWithOptions(revision, client.MergeFromWithOptimisticLock{}), client.FieldOwner(v1.FieldManager)); err != nil {
+		return fmt.Errorf("numbering revision %s/%s anew: %w", revision.Namespace, revision.Name, err)
 	}
 	return nil
 }

@@ -185,9 +185,10 @@ func (s *snapshot) hold(asks placement.Question) *aggregate.Hold {
 // waits is why members have to wait for other apps; nil if none has.
 func (s *snapshot) waits(next rollout.Result) *aggregate.Hold {
 	switch {
+	case len(next.Waiting) == 0:
 	case len(s.cycle) > 0:
 		return &aggregate.Hold{Reason: v1.ReasonDependencyCycle, Message: rollout.CycleMessage(s.cycle)}
-	case len(next.Waiting) > 0:
+	default:
 		return &aggregate.Hold{Reason: v1.ReasonAwaitingDependency, Message: fmt.Sprintf("%d of its members wait for other apps; %s: %s", len(next.Waiting), next.Waiting[0], next.Waits)}
 	}
 	return nil

@@ -82,8 +82,8 @@ func (r *Reconciler) observe(ctx context.Context, key types.NamespacedName) (*sn
 		app: app, held: r.held(), invalid: known.Problems, leaderSince: later(r.began.at, fleet.cutOff), spec: known,
 		fleet: fleet, reports: r.Reports.Of(app.UID), ordered: map[string]bool{},
 	}
-	if r.Measurements != nil {
-		s.measured = func(q rollout.Question) rollout.Measured { return r.Measurements.Of(key, q) }
+	if r.Measurements != nil && known.Rollout != nil && known.Rollout.Progressive() {
+		s.measured = r.Measurements.Of(key)
 	}
 	if fleet.capacity {
 		s.reserved = r.given.of(r.Clock.Now())

@@ -35,8 +35,8 @@ type Measurements interface {
 	Start(ctx context.Context, answered func(app types.NamespacedName))
 	// Want makes these the questions of an app.
 	Want(app types.NamespacedName, questions []rollout.Question)
-	// Of gives the answers to a question of an app.
-	Of(app types.NamespacedName, question rollout.Question) rollout.Measured
+	// Of gives the answers to the questions of an app, as they are now.
+	Of(app types.NamespacedName) func(rollout.Question) rollout.Measured
 }
 
 // Guard says whether the hub may change anything.

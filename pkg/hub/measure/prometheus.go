@@ -24,8 +24,9 @@ const (
 	// answerTime bounds a question, answerBytes the answer to it.
 	answerTime  = 10 * time.Second
 	answerBytes = 1 << 20
-	// atOnce is how many questions are asked at one time, by all apps together.
-	atOnce = 16
+	// atOnce is how many questions are asked at one time by the apps of a namespace: slow ones
+	// of one tenant do not keep those of others waiting.
+	atOnce = 4
 	// longestProblem is how many characters of a problem are shown.
 	longestProblem = 256
 )
@@ -36,9 +37,10 @@ const (
 type Prometheus struct {
 	client    *http.Client
 	addresses []string
-	slots     chan struct{}
 
-	mu       sync.Mutex
+	mu sync.Mutex
+	// slots are those of the namespaces that ask or have asked.
+	slots    map[string]chan struct{}
 	ctx      context.Context //nolint:containedctx // questions end with the manager, not with the pass that asks them
 	answered func(app types.NamespacedName)
 	apps     map[types.NamespacedName]map[rollout.Question]*asked
@@ -57,12 +59,12 @@ type asked struct {
 func New(addresses []string) (*Prometheus, error) {
 	p := &Prometheus{
 		client: &http.Client{Timeout: answerTime, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
-		slots:  make(chan struct{}, atOnce), apps: map[types.NamespacedName]map[rollout.Question]*asked{},
+		slots:  map[string]chan struct{}{}, apps: map[types.NamespacedName]map[rollout.Question]*asked{},
 	}
 	for _, address := range addresses {
 		u, err := url.Parse(address)
-		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.RawQuery != "" || u.Fragment != "" {
-			return nil, fmt.Errorf("--prometheus=%s is no address such as http://prometheus.monitoring:9090", address)
+		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
+			return nil, fmt.Errorf("--prometheus=%s is no address such as http://prometheus.monitoring:9090, without a user, query or fragment", address)
 		}
 		p.addresses = append(p.addresses, strings.TrimSuffix(address, "/"))
 	}
@@ -100,22 +102,27 @@ func (p *Prometheus) Want(app types.NamespacedName, questions []rollout.Question
 		ctx, cancel := context.WithCancel(p.ctx)
 		is := &asked{cancel: cancel}
 		p.apps[app][question] = is
-		go p.keepAsking(ctx, app, question, is)
+		if p.slots[app.Namespace] == nil {
+			p.slots[app.Namespace] = make(chan struct{}, atOnce)
+		}
+		go p.keepAsking(ctx, app, question, is, p.slots[app.Namespace])
 	}
 }
 
-// Of gives the answers to a question of an app.
-func (p *Prometheus) Of(app types.NamespacedName, question rollout.Question) rollout.Measured {
+// Of gives the answers to the questions of an app, as they are now.
+func (p *Prometheus) Of(app types.NamespacedName) func(rollout.Question) rollout.Measured {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if problem := p.refuse(question); problem != "" {
-		return rollout.Measured{Problem: problem}
+	answers := make(map[rollout.Question]rollout.Measured, len(p.apps[app]))
+	for question, is := range p.apps[app] {
+		answers[question] = rollout.Measured{Values: slices.Clone(is.values), Problem: is.problem}
 	}
-	is := p.apps[app][question]
-	if is == nil {
-		return rollout.Measured{}
+	return func(question rollout.Question) rollout.Measured {
+		if problem := p.refuse(question); problem != "" {
+			return rollout.Measured{Problem: problem}
+		}
+		return answers[question]
 	}
-	return rollout.Measured{Values: slices.Clone(is.values), Problem: is.problem}
 }
 
 // refuse says why a question may not be asked; empty if it may.
@@ -126,17 +133,17 @@ func (p *Prometheus) refuse(question rollout.Question) string {
 	return question.Address + " is not one of the addresses that the hub may ask, see its flag --prometheus"
 }
 
-func (p *Prometheus) keepAsking(ctx context.Context, app types.NamespacedName, question rollout.Question, is *asked) {
+func (p *Prometheus) keepAsking(ctx context.Context, app types.NamespacedName, question rollout.Question, is *asked, slots chan struct{}) {
 	ticker := time.NewTicker(question.Interval)
 	defer ticker.Stop()
 	for {
 		select {
-		case p.slots <- struct{}{}:
+		case slots <- struct{}{}:
 		case <-ctx.Done():
 			return
 		}
 		value, err := p.ask(ctx, question)
-		<-p.slots
+		<-slots
 		if ctx.Err() != nil {
 			return
 		}
@@ -212,7 +219,7 @@ func valueOf(is answer) (float64, error) {
 			return 0, fmt.Errorf("the answer is not understood: %w", err)
 		}
 		if len(all) != 1 {
-			return 0, fmt.Errorf("the query gives %d values and must give one: aggregate them, as by sum(...)", len(all))
+			return 0, errors.New("the query gives no value, or several, and must give one: aggregate them, as by sum(...)")
 		}
 		one = all[0].Value
 	default:

@@ -65,12 +65,12 @@ func TestTheLastAnswersAreKept(t *testing.T) {
 			t.Fatalf("an answer for %s", app)
 		}
 	}
-	got := p.Of(web, q)
+	got := p.Of(web)(q)
 	if n := len(got.Values); n != 3 || got.Values[2] != got.Values[0]+2 || got.Problem != "" {
 		t.Errorf("got %+v after %d questions", got, asked.Load())
 	}
 	p.Want(web, nil)
-	if got := p.Of(web, q); len(got.Values) != 0 {
+	if got := p.Of(web)(q); len(got.Values) != 0 {
 		t.Errorf("nobody asks any more, and there is %+v", got)
 	}
 	p.client.CloseIdleConnections()
@@ -78,8 +78,8 @@ func TestTheLastAnswersAreKept(t *testing.T) {
 
 func TestWhatIsNoValue(t *testing.T) {
 	for _, tt := range []struct{ name, answer, want string }{
-		{"nothing", `{"status":"success","data":{"resultType":"vector","result":[]}}`, "gives 0 values"},
-		{"two", `{"status":"success","data":{"resultType":"vector","result":[{"value":[1,"1"]},{"value":[1,"2"]}]}}`, "gives 2 values and must give one: aggregate"},
+		{"nothing", `{"status":"success","data":{"resultType":"vector","result":[]}}`, "gives no value"},
+		{"two", `{"status":"success","data":{"resultType":"vector","result":[{"value":[1,"1"]},{"value":[1,"2"]}]}}`, "must give one: aggregate"},
 		{"a matrix", `{"status":"success","data":{"resultType":"matrix","result":[]}}`, "gives a matrix"},
 		{"an error", `{"status":"error","error":"parse error"}`, "answers: parse error"},
 		{"a page", `<html>`, "with nothing that a Prometheus would"},
@@ -90,7 +90,7 @@ func TestWhatIsNoValue(t *testing.T) {
 			q := question(server.URL)
 			p.Want(web, []rollout.Question{q})
 			<-answers
-			if got := p.Of(web, q); !strings.Contains(got.Problem, tt.want) || len(got.Values) > 0 {
+			if got := p.Of(web)(q); !strings.Contains(got.Problem, tt.want) || len(got.Values) > 0 {
 				t.Errorf("got %+v, want a problem with %q", got, tt.want)
 			}
 		})
@@ -104,14 +104,14 @@ func TestOnlyAllowedAddresses(t *testing.T) {
 	for _, address := range []string{server.URL, "http://prometheus.monitoring:9090@" + strings.TrimPrefix(server.URL, "http://"), "http://prometheus.monitoring:9090/../x", ""} {
 		q := question(address)
 		p.Want(web, []rollout.Question{q})
-		if got := p.Of(web, q); !strings.Contains(got.Problem, "--prometheus") {
+		if got := p.Of(web)(q); !strings.Contains(got.Problem, "--prometheus") {
 			t.Errorf("%q: %+v", address, got)
 		}
 	}
 	if n := asked.Load(); n > 0 {
 		t.Errorf("it was asked %d times", n)
 	}
-	for _, wrong := range []string{"prometheus:9090", "ftp://x", "http://", "http://x?y=z"} {
+	for _, wrong := range []string{"prometheus:9090", "ftp://x", "http://", "http://x?y=z", "http://user:pass@x"} {
 		if _, err := New([]string{wrong}); err == nil {
 			t.Errorf("%q is no address", wrong)
 		}
@@ -127,7 +127,7 @@ func TestNoRedirect(t *testing.T) {
 	q := question(redirect.URL)
 	p.Want(web, []rollout.Question{q})
 	<-answers
-	if got := p.Of(web, q); got.Problem == "" || asked.Load() > 0 {
+	if got := p.Of(web)(q); got.Problem == "" || asked.Load() > 0 {
 		t.Errorf("%+v, and the other was asked %d times", got, asked.Load())
 	}
 }

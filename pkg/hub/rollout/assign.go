@@ -61,7 +61,7 @@ func (a *assignment) underWay(m *member) bool {
 // reached is true for a step whose members may have the revision.
 func (a *assignment) reached(s *step) bool {
 	is := a.status.CurrentStep
-	return a.status.Phase == v1.RolloutCompleted || slices.Contains(a.status.CompletedSteps, s.hash) ||
+	return a.status.Phase == v1.RolloutCompleted || a.returns() || slices.Contains(a.status.CompletedSteps, s.hash) ||
 		a.status.Phase == v1.RolloutProgressing && is != nil && is.Hash == s.hash && is.Started
 }
 
@@ -77,7 +77,7 @@ func (a *assignment) rollOut() {
 				m.revision = a.Revision // Nothing changes there: that is no step.
 			case reached && !m.on(a.Revision):
 				a.update(m, open)
-			case m.has() && slices.Contains(a.status.FailedRevisions, m.row.Revision) && m.row.Revision != a.Revision:
+			case !reached && a.gives(m) && (m.silent() || m.heard && !m.ready() || a.mayMove(m)):
 				a.goBack(m)
 			}
 		}
@@ -85,10 +85,12 @@ func (a *assignment) rollOut() {
 	if a.shut > 0 {
 		a.wakeAt(opens)
 	}
-	if a.status.Phase != v1.RolloutProgressing || a.moved > 0 || a.busy() {
+	if a.status.Phase == v1.RolloutPaused || a.moved > 0 || a.busy() || a.status.Asks != "" {
 		return
 	}
 	switch {
+	case a.status.Phase == v1.RolloutCompleted && a.shut == 0 && a.dependency == "" && len(a.blocked) == 0:
+		a.complete()
 	case a.shut > 0 && opens.IsZero():
 		a.say(v1.ReasonOutsideWindow, "members wait for a change window, and none opens any more")
 	case a.shut > 0:
@@ -101,14 +103,26 @@ func (a *assignment) rollOut() {
 	}
 }
 
+// gives is true for a member that is to give up what it has before its step is reached: it
+// has failed before, or has never become ready here, and would hold up the others for ever.
+func (a *assignment) gives(m *member) bool {
+	switch {
+	case !m.has() || m.on(a.Revision) || m.on(a.status.StableRevision):
+		return false
+	case slices.Contains(a.status.FailedRevisions, m.row.Revision):
+		return true
+	}
+	return a.underWay(m) && a.overdue(m)
+}
+
 // update gives a member of a step that is reached the revision, if nothing keeps it from it.
 func (a *assignment) update(m *member, open bool) {
 	switch {
 	case m.waits != "":
 		a.dependency = m.waits
+	case a.status.Phase == v1.RolloutPaused || m.silent():
 	case !m.has():
 		m.revision = a.Revision // Nothing is updated: it is new here.
-	case a.status.Phase == v1.RolloutPaused || m.silent():
 	case !open:
 		a.shut++
 	case a.mayMove(m):
@@ -128,9 +142,9 @@ func are(names []string) string {
 	return named(names) + " are"
 }
 
-// busy is true while members are being updated.
+// busy is true while members are being updated to the revision.
 func (a *assignment) busy() bool {
-	return slices.ContainsFunc(a.updating, func(n int) bool { return n > 0 })
+	return slices.ContainsFunc(a.members, func(m member) bool { return m.on(a.Revision) && a.underWay(&m) })
 }
 
 // mayMove is true for a member that the budgets let be updated now. An update of one that is
@@ -176,7 +190,7 @@ func (a *assignment) others(m *member) int {
 func (a *assignment) move(m *member, revision string) {
 	m.revision = revision
 	a.moved++
-	if !a.counts(m) {
+	if !a.counts(m) && !m.silent() {
 		a.updating[m.step]++
 	}
 	if m.ready() {
@@ -185,23 +199,25 @@ func (a *assignment) move(m *member, revision string) {
 }
 
 // rollBack takes the revision back where it is, the last step first, and gives it to nobody.
-// Those where it does not work go back at once, and those that do not answer as soon as they
-// do; others wait until those before them are ready again.
+// Those where it does not work go back at once, and so do those that do not answer, or it
+// would come up there first; others wait until those before them are ready again.
 func (a *assignment) rollBack() {
-	left, waits := 0, []string{}
+	left, waits := 0, false
+	for i := range a.members {
+		switch m := &a.members[i]; {
+		case m.on(a.Revision):
+			if m.silent() || !m.ready() && (m.heard || m.row.State != v1.PlacementReady && a.overdue(m)) {
+				a.goBack(m)
+			}
+		case !a.late(m) && a.underWay(m):
+			waits = true
+		}
+	}
 	for _, s := range slices.Backward(a.steps) {
 		turn := left == 0
 		for _, m := range slices.Backward(s.members) {
 			switch {
-			case !m.on(a.Revision):
-				if a.late(m) {
-					continue
-				}
-				if a.underWay(m) {
-					waits = append(waits, m.name)
-				}
-			case m.silent() || m.heard && !m.ready():
-				a.goBack(m)
+			case !m.on(a.Revision) || m.revision != a.Revision:
 			case turn && m.heard && a.others(m) < a.most && a.concurrent(m):
 				a.goBack(m)
 			default:
@@ -209,7 +225,7 @@ func (a *assignment) rollBack() {
 			}
 		}
 	}
-	if left > 0 || a.moved > 0 || len(waits) > 0 {
+	if left > 0 || a.moved > 0 || waits {
 		return
 	}
 	a.status.Phase = v1.RolloutRolledBack
@@ -218,15 +234,20 @@ func (a *assignment) rollBack() {
 // late is true for a member that has gone back and is not ready there in time: it is not
 // waited for.
 func (a *assignment) late(m *member) bool {
-	if !a.underWay(m) {
-		return false
-	}
-	ends := latest(timeOf(m.row.RevisionTime), timeOf(a.status.ResumedTime), a.Since).Add(a.steps[m.step].deadline)
-	if m.row.State != v1.PlacementFailed && a.now.Time.Before(ends) {
-		a.wakeAt(ends)
+	if !a.underWay(m) || !a.overdue(m) {
 		return false
 	}
 	a.updating[m.step]--
+	return true
+}
+
+// overdue is true for a member that has had the time of its step to become ready.
+func (p *planner) overdue(m *member) bool {
+	ends := latest(timeOf(m.row.RevisionTime), timeOf(p.status.ResumedTime), p.Since).Add(p.steps[m.step].deadline)
+	if m.row.State != v1.PlacementFailed && p.now.Time.Before(ends) {
+		p.wakeAt(ends)
+		return false
+	}
 	return true
 }
 

@@ -2,6 +2,7 @@ package rollout
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -54,8 +55,10 @@ func waitsFor(d *v1.Dependency, app *v1.MyApp, member string) string {
 		}
 		return ""
 	}
-	for i := range app.Status.Placements {
-		if row := &app.Status.Placements[i]; row.Cluster == member && row.IsPlaced() {
+	rows := app.Status.Placements // ordered by name
+	i, there := slices.BinarySearchFunc(rows, member, func(r v1.PlacementRow, name string) int { return strings.Compare(r.Cluster, name) })
+	if there {
+		if row := &rows[i]; row.IsPlaced() {
 			ready := row.State == v1.PlacementReady && row.Updated && row.Revision == app.Status.Revision
 			if condition == v1.ConditionAvailable {
 				ready = row.State != v1.PlacementUnknown && row.ReadyReplicas > 0

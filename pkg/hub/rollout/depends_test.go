@@ -14,11 +14,11 @@ func TestWaits(t *testing.T) {
 	db := &v1.MyApp{Status: v1.MyAppStatus{
 		Revision: "db-2", Conditions: []metav1.Condition{{Type: v1.ConditionAvailable, Status: metav1.ConditionTrue}, {Type: v1.ConditionReady, Status: metav1.ConditionFalse}},
 		Placements: []v1.PlacementRow{
-			{Cluster: "ready", State: v1.PlacementReady, Updated: true, Revision: "db-2", ReadyReplicas: 1},
-			{Cluster: "old", State: v1.PlacementReady, Updated: true, Revision: "db-1", ReadyReplicas: 1},
-			{Cluster: "starting", State: v1.PlacementProgressing, Updated: true, Revision: "db-2", ReadyReplicas: 1},
-			{Cluster: "silent", State: v1.PlacementUnknown, Updated: true, Revision: "db-2", ReadyReplicas: 1},
 			{Cluster: "going", State: v1.PlacementRemoving, Revision: "db-2", ReadyReplicas: 1},
+			{Cluster: "old", State: v1.PlacementReady, Updated: true, Revision: "db-1", ReadyReplicas: 1},
+			{Cluster: "ready", State: v1.PlacementReady, Updated: true, Revision: "db-2", ReadyReplicas: 1},
+			{Cluster: "silent", State: v1.PlacementUnknown, Updated: true, Revision: "db-2", ReadyReplicas: 1},
+			{Cluster: "starting", State: v1.PlacementProgressing, Updated: true, Revision: "db-2", ReadyReplicas: 1},
 		},
 	}}
 	unseen := db.DeepCopy()

@@ -38,6 +38,9 @@ func broken(s State, next Result, now metav1.Time, worked map[string]string) str
 	if status.Reason == "" || status.Message == "" {
 		return "nothing is said"
 	}
+	if n := len([]rune(status.Message)); n > 1024 {
+		return fmt.Sprintf("the message has %d characters", n)
+	}
 	run := map[string]bool{}
 	for _, v := range s.Verdicts {
 		run[v.Cluster] = v.Outcome == placement.Run
@@ -53,7 +56,7 @@ func broken(s State, next Result, now metav1.Time, worked map[string]string) str
 		placed++
 		ready := was.State == v1.PlacementReady && was.Updated
 		moved := was.Revision != r.Revision
-		failing := was.Revision == s.Revision && (slices.Contains(status.AcceptedFailures, r.Cluster) || s.Rollout.Rules.onFailure == v1.RolloutContinue || s.Rollout.Rules.maxFailures > 0)
+		failing := was.Revision == s.Revision && (slices.Contains(status.AcceptedFailures, r.Cluster) || s.Rollout.Rules.onFailure == v1.RolloutContinue || s.Rollout.Rules.maxFailures > 0 || status.StableRevision == s.Revision)
 		switch {
 		case !ready && !failing:
 			unready = append(unready, r.Cluster)
@@ -77,7 +80,58 @@ func broken(s State, next Result, now metav1.Time, worked map[string]string) str
 	if back := status.Phase == v1.RolloutRollingBack; back && len(updated) > most {
 		return fmt.Sprintf("%v go back at once, of %d at most", updated, most)
 	}
+	if problem := inReverse(s, next, before); problem != "" {
+		return problem
+	}
 	return inOrderOfSteps(s, next, before)
+}
+
+// inReverse: on the way back a member on which the revision works keeps it until none of a
+// later step has it, and no more of a step go back at one time than maxConcurrent.
+func inReverse(s State, next Result, before map[string]v1.PlacementRow) string {
+	if next.Status.Phase != v1.RolloutRollingBack {
+		return ""
+	}
+	later, keeps := "", ""
+	for _, st := range slices.Backward(stepsOf(s, next)) {
+		moved, onTheWay := 0, 0
+		for _, m := range st.members {
+			was := before[m.name]
+			i := slices.IndexFunc(next.Rows, func(r v1.PlacementRow) bool { return r.Cluster == m.name })
+			if i < 0 {
+				continue
+			}
+			back := was.Revision == s.Revision && next.Rows[i].Revision != s.Revision
+			ready := was.State == v1.PlacementReady && was.Updated
+			switch {
+			case back && ready && later != "":
+				return fmt.Sprintf("%s goes back while %s of a later step keeps the revision", m.name, later)
+			case back && ready:
+				moved++
+			case was.Revision == s.Revision && next.Rows[i].Revision == s.Revision:
+				keeps = m.name
+			}
+			if was.Revision != s.Revision && was.RevisionTime != nil && was.State == v1.PlacementPending {
+				onTheWay++
+			}
+		}
+		if st.concurrent != nil && moved > 0 && moved > of(st.concurrent, len(st.members)) {
+			return fmt.Sprintf("%d members of step %s go back at once, with %d on their way", moved, st.name, onTheWay)
+		}
+		later = keeps
+	}
+	return ""
+}
+
+// stepsOf are the steps of those that are to run the app.
+func stepsOf(s State, next Result) []step {
+	var members []member
+	for _, v := range s.Verdicts {
+		if v.Outcome == placement.Run {
+			members = append(members, member{name: v.Cluster, labels: s.Rollout.Labels(v.Cluster)})
+		}
+	}
+	return s.Rollout.Rules.divide(members, s.Revision, next.Status.Generation)
 }
 
 // idempotent: the same again changes nothing.
@@ -150,13 +204,7 @@ func inOrderOfSteps(s State, next Result, before map[string]v1.PlacementRow) str
 	if next.Status.Phase != v1.RolloutProgressing || next.Status.StableRevision == s.Revision {
 		return ""
 	}
-	var members []member
-	for _, v := range s.Verdicts {
-		if v.Outcome == placement.Run {
-			members = append(members, member{name: v.Cluster, labels: s.Rollout.Labels(v.Cluster)})
-		}
-	}
-	steps := s.Rollout.Rules.divide(members, s.Revision, next.Status.Generation)
+	steps := stepsOf(s, next)
 	revisions := map[string]string{}
 	for _, r := range next.Rows {
 		revisions[r.Cluster] = r.Revision

@@ -85,6 +85,9 @@ func Next(s State, now metav1.Time) Result {
 		return p.result(p.stopped())
 	}
 	p.begin()
+	if p.returns() {
+		p.free()
+	}
 	p.steps = p.Rules.divide(p.members, p.Revision, p.status.Generation)
 	p.judge()
 	p.count()
@@ -94,7 +97,8 @@ func Next(s State, now metav1.Time) Result {
 }
 
 func (p *planner) result(status *v1.RolloutStatus) Result {
-	r := Result{Status: status, Rows: p.rows(), Questions: p.questions, Wake: p.wake}
+	r := Result{Status: status, Rows: p.rows(), Questions: p.questions}
+	r.Wake = p.wake // rows may have asked for one
 	for i := range p.members {
 		if m := &p.members[i]; m.waits != "" {
 			if r.Waiting = append(r.Waiting, m.name); r.Waits == "" {
@@ -124,13 +128,18 @@ type planner struct {
 	most    int
 	// questions are what gates want to know.
 	questions []Question
-	wake      time.Time
+	// unheard is true if nothing is new but that members have not been heard of yet.
+	unheard bool
+	wake    time.Time
 }
 
 // meet finds the members that are to run the app. Every one is to have the current revision
 // unless steps say otherwise.
 func (p *planner) meet() {
 	p.Rollout = p.State.Rollout
+	if p.Rollout == nil && p.Waits == nil {
+		return // All are alike: no member has to be looked at.
+	}
 	rows := p.persisted
 	if p.Rollout != nil {
 		rows = p.Observed
@@ -153,6 +162,9 @@ func (p *planner) meet() {
 			if (p.Rollout != nil || m.waits != "") && m.has() {
 				m.revision = row.Revision // until its step comes
 			}
+			if p.members == nil {
+				p.members = make([]member, 0, len(p.verdicts)-i)
+			}
 			p.members = append(p.members, m)
 		case v.Outcome == placement.Keep && row != nil && row.IsPlaced():
 			p.placed++
@@ -171,7 +183,9 @@ func (p *planner) stepwise() bool {
 	}
 	for i := range p.members {
 		m := &p.members[i]
-		m.heard, m.labels = p.Heard(m.name), p.Labels(m.name)
+		m.labels = p.Labels(m.name)
+		// Of one that was to be left, and stays after all, only that is known.
+		m.heard = p.Heard(m.name) && (m.row == nil || m.row.State != v1.PlacementLeaving)
 	}
 	return true
 }
@@ -185,7 +199,9 @@ func (p *planner) stopped() *v1.RolloutStatus {
 		return s
 	}
 	p.status = *p.Status.DeepCopy()
-	p.say(v1.ReasonPaused, "nothing is changed on any member now")
+	if p.status.PausedTime == nil {
+		p.status.PausedTime = p.stamp()
+	}
 	return p.recorded()
 }
 
@@ -193,8 +209,8 @@ func (p *planner) stopped() *v1.RolloutStatus {
 func (p *planner) begin() {
 	if old := p.Status; old != nil && old.Revision == p.Revision {
 		p.status = *old.DeepCopy()
-		if old.Reason == v1.ReasonPaused {
-			p.status.ResumedTime = p.stamp()
+		if old.PausedTime != nil {
+			p.status.ResumedTime, p.status.PausedTime = p.stamp(), nil
 		}
 		return
 	}
@@ -230,6 +246,15 @@ func (p *planner) mostFrequent() string {
 // returns is true if the revision is the one that was stable before: nothing has to be
 // proved.
 func (p *planner) returns() bool { return p.status.StableRevision == p.Revision }
+
+// free lets members that have the app wait for no other: they go back.
+func (p *planner) free() {
+	for i := range p.members {
+		if m := &p.members[i]; m.has() {
+			m.waits = ""
+		}
+	}
+}
 
 // count finds who is not ready, and how many may be. Those on which the revision has failed
 // and may have are not counted, or the first failure that is allowed would be the last.
@@ -267,7 +292,15 @@ func (p *planner) stamp() *metav1.Time {
 }
 
 // say is why the rollout stands where it does.
-func (p *planner) say(reason, message string) { p.status.Reason, p.status.Message = reason, message }
+func (p *planner) say(reason, message string) {
+	if runes := []rune(message); len(runes) > longestMessage {
+		message = string(runes[:longestMessage-1]) + "…"
+	}
+	p.status.Reason, p.status.Message = reason, message
+}
+
+// longestMessage is what the status admits, in characters.
+const longestMessage = 1024
 
 // answered is true if a person has given an answer.
 func (p *planner) answered(answer string) bool { return slices.Contains(p.Answers, answer) }

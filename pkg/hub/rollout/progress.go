@@ -29,6 +29,10 @@ func PromoteAll(s *v1.RolloutStatus) string {
 func (p *planner) judge() {
 	if p.status.Phase == v1.RolloutPaused && p.answered(p.status.Asks) {
 		p.status.AcceptedFailures = append(p.status.AcceptedFailures, p.status.FailedClusters...)
+		if p.status.Reason == v1.ReasonGateFailed && p.status.CurrentStep != nil {
+			p.status.CurrentStep.GatesPassed = true
+		}
+		p.say(v1.ReasonRollingOut, "a person has accepted that "+p.status.Message)
 		p.status.FailedClusters, p.status.Asks, p.status.Phase = nil, "", v1.RolloutProgressing
 		p.status.FailedRevisions = slices.DeleteFunc(p.status.FailedRevisions, func(r string) bool { return r == p.Revision })
 	}
@@ -53,20 +57,31 @@ func (p *planner) judge() {
 	if len(failed) > p.Rules.maxFailures && !p.returns() {
 		p.fail(v1.ReasonRolloutFailed, failed, fmt.Sprintf("%s has failed on %s; %s", p.Revision, named(failed), said))
 	}
+	if p.status.Phase != v1.RolloutProgressing { // They may not have failed, and count.
+		for i := range p.members {
+			p.members[i].failed = false
+		}
+	}
 }
 
 // failure says why the current revision has failed on a member; empty if it has not.
 func (p *planner) failure(m *member) string {
-	if !m.on(p.Revision) || !m.heard || m.silent() || m.ready() {
+	if !m.on(p.Revision) || m.silent() || m.ready() || m.row.State == v1.PlacementLeaving {
 		return ""
 	}
-	if m.row.State == v1.PlacementFailed {
+	if !m.heard && m.row.State == v1.PlacementReady {
+		return "" // It was ready when it was last heard of.
+	}
+	if m.heard && m.row.State == v1.PlacementFailed {
 		return m.row.Message
 	}
 	step := &p.steps[m.step]
 	begun := latest(m.row.LastTransitionTime.Time, timeOf(m.row.RevisionTime), timeOf(p.status.ResumedTime), p.Since)
 	ends := begun.Add(step.deadline)
 	why := "no progress"
+	if !m.heard {
+		why = "it has not said what became of it"
+	}
 	// One that is ready now and then would never be late.
 	if s := p.status.CurrentStep; s != nil && s.Hash == step.hash && s.FirstReadyTime != nil && m.down() {
 		if flaps := latest(s.FirstReadyTime.Time, timeOf(p.status.ResumedTime), p.Since).Add(step.soak + step.deadline); flaps.Before(ends) {
@@ -91,7 +106,7 @@ func (p *planner) fail(reason string, members []string, message string) {
 		p.status.Phase = v1.RolloutPaused
 		p.status.Asks = answerResume + hash(append([]string{p.Revision, fmt.Sprint(p.status.Generation), reason}, members...)...)
 		if reason == v1.ReasonGateFailed {
-			p.status.Asks = AnswerPromote + p.status.CurrentStep.Hash
+			p.status.Asks += "-" + p.status.CurrentStep.Hash
 		}
 	}
 	p.status.FailedClusters = members
@@ -113,8 +128,12 @@ func (p *planner) advance() {
 		if is := p.status.CurrentStep; is == nil || is.Hash != s.hash {
 			p.status.CurrentStep = &v1.RolloutStepStatus{Name: s.name, Number: int32(next + 1), Total: int32(len(p.steps)), Hash: s.hash} //nolint:gosec // there are 17 steps at the most
 		}
+		asked := p.status.Asks
 		p.status.Asks = ""
 		if !p.started(s) || !p.done(s) {
+			if p.unheard {
+				p.status.Asks = asked
+			}
 			return
 		}
 		p.status.CompletedSteps = append(p.status.CompletedSteps, s.hash)
@@ -154,7 +173,7 @@ func (p *planner) started(s *step) bool {
 // done is true once a step waits for nothing more.
 func (p *planner) done(s *step) bool {
 	if waits, done := p.waits(s); !done {
-		if waits != "" {
+		if p.unheard = waits == ""; !p.unheard {
 			p.say(v1.ReasonAwaitingMembers, p.title(s)+" "+waits)
 		}
 		return false
@@ -163,8 +182,11 @@ func (p *planner) done(s *step) bool {
 	if p.skips(s) {
 		return true
 	}
-	if is.ReadyTime == nil && (s.soak > 0 || len(s.gates) > 0) {
-		is.ReadyTime = p.stamp()
+	if s.soak > 0 || len(s.gates) > 0 {
+		is.Decisions = decisions(s)
+		if is.ReadyTime == nil {
+			is.ReadyTime = p.stamp()
+		}
 		if is.FirstReadyTime == nil {
 			is.FirstReadyTime = is.ReadyTime
 		}
@@ -176,10 +198,8 @@ func (p *planner) done(s *step) bool {
 			return false
 		}
 	}
-	for i := range s.gates {
-		if !p.passes(s, &s.gates[i]) {
-			return false
-		}
+	if !p.pass(s) {
+		return false
 	}
 	if s.approval == v1.ApprovalRequired && !p.answered(answerApprove+s.hash) {
 		p.status.Asks = answerApprove + s.hash
@@ -211,6 +231,8 @@ type survey struct {
 	updating, silent []string
 	// ready is how many are, and unheard how many would be if they were heard of.
 	ready, unheard int
+	// broken is true if any says that it is not ready.
+	broken bool
 	// proved is true if it is known of any how the revision does there.
 	proved bool
 }
@@ -232,29 +254,53 @@ func (p *planner) survey(s *step) (seen survey) {
 			seen.unheard++
 		}
 		seen.updating = append(seen.updating, m.name)
-		// Neither a member that is being scaled nor one that is new begins the soak again.
-		if m.down() && m.row.PreviousRevision != "" {
-			p.status.CurrentStep.ReadyTime = nil
-		}
+		seen.broken = seen.broken || m.heard
+	}
+	// Neither a member that is being scaled nor one that is new begins the soak again.
+	if is := p.status.CurrentStep; seen.broken && is.Decisions == decisions(s) || len(seen.silent) > 0 && !seen.proved {
+		is.ReadyTime, is.GatesPassed = nil, false
 	}
 	return seen
 }
 
-// passes is true once a gate holds. One that does not in time is a failure.
-func (p *planner) passes(s *step, g *gate) bool {
-	holds, why := p.holds(s, g)
-	if holds {
+// decisions is the sum of the decision numbers of a step's members.
+func decisions(s *step) (sum int64) {
+	for _, m := range s.members {
+		if m.has() {
+			sum += m.row.Decision
+		}
+	}
+	return sum
+}
+
+// pass is true once all gates have held. All are asked at once, or those that come later
+// would be late. One that does not hold in time is a failure.
+func (p *planner) pass(s *step) bool {
+	is, open := p.status.CurrentStep, 0
+	if is.GatesPassed {
 		return true
 	}
-	begun := latest(p.status.CurrentStep.ReadyTime.Add(s.soak), timeOf(p.status.ResumedTime), p.Since)
-	if ends := begun.Add(g.timeout); p.now.Time.Before(ends) {
-		p.wakeAt(ends)
-		p.say(v1.ReasonAwaitingGate, fmt.Sprintf("%s waits for gate %s, which %s", p.title(s), g.name, why))
-		return false
+	for i := range s.gates {
+		g := &s.gates[i]
+		holds, why := p.holds(s, g)
+		if holds {
+			continue
+		}
+		begun := latest(is.ReadyTime.Add(s.soak), timeOf(p.status.ResumedTime), p.Since)
+		if ends := begun.Add(g.timeout); p.now.Time.Before(ends) {
+			p.wakeAt(ends)
+			if open++; open == 1 {
+				p.say(v1.ReasonAwaitingGate, fmt.Sprintf("%s waits for gate %s, which %s", p.title(s), g.name, why))
+			}
+			continue
+		}
+		p.fail(v1.ReasonGateFailed, nil, fmt.Sprintf("gate %s of step %s has not passed in %s: it %s", g.name, s.name, g.timeout, why))
+		if p.status.Phase != v1.RolloutProgressing {
+			return false
+		}
 	}
-	message := fmt.Sprintf("gate %s of step %s has not passed in %s: it %s", g.name, s.name, g.timeout, why)
-	p.fail(v1.ReasonGateFailed, nil, message)
-	return p.Rules.onFailure == v1.RolloutContinue
+	is.GatesPassed = open == 0 && len(s.gates) > 0
+	return open == 0
 }
 
 // holds is true if a gate holds now; otherwise it says why not.

@@ -13,7 +13,7 @@ import (
 // rows are those that follow. A row whose decision does not change is returned as it is,
 // and the persisted rows themselves if none does: neither may be changed.
 func (p *planner) rows() []v1.PlacementRow {
-	persisted, members := p.persisted, p.members
+	persisted, members, alike := p.persisted, p.members, member{revision: p.Revision}
 	var next []v1.PlacementRow
 	same := 0 // how many of the persisted rows follow as they are, from the first on
 	for i := range p.verdicts {
@@ -29,8 +29,11 @@ func (p *planner) rows() []v1.PlacementRow {
 		row.Cluster = v.Cluster
 		switch v.Outcome {
 		case placement.Run:
-			p.run(&row, placed, v.Replicas, &members[0])
-			members = members[1:]
+			m := &alike
+			if len(members) > 0 {
+				m, members = &members[0], members[1:]
+			}
+			p.run(&row, placed, v.Replicas, m)
 		case placement.Leave:
 			leave(&row, v, p.now)
 		case placement.Remove:
@@ -78,9 +81,8 @@ func (p *planner) run(row *v1.PlacementRow, placed bool, replicas int32, m *memb
 	if m.waits != "" && !m.has() {
 		return
 	}
-	revision := m.revision
-	decided := placed && row.IsPlaced()
-	p.remember(row, decided, revision)
+	decided, revision := placed && row.IsPlaced(), m.revision
+	p.remember(row, decided, m)
 	if decided && row.Revision == revision && row.Replicas == replicas {
 		if row.State == v1.PlacementLeaving {
 			// It stays after all, and its last report is about what it has.
@@ -96,19 +98,21 @@ func (p *planner) run(row *v1.PlacementRow, placed bool, replicas int32, m *memb
 	if decided {
 		reason, message = v1.ReasonUpdating, "the member does not have the current revision and replicas yet"
 	}
-	// A member that does not answer stays Unknown until it does.
-	if row.State != v1.PlacementUnknown {
+	// A member that does not answer stays Unknown until it does; one that has just answered is
+	// under way from now on.
+	if row.State != v1.PlacementUnknown || m.row != nil && m.row.State != v1.PlacementUnknown {
 		transition(row, v1.PlacementPending, p.now)
 		row.Reason, row.Message = reason, message
 	}
 }
 
 // remember keeps, during a rollout in steps, where a member can go back to and since when
-// it has its revision.
-func (p *planner) remember(row *v1.PlacementRow, decided bool, revision string) {
+// it has its revision. What it has reported since it was recorded counts, too.
+func (p *planner) remember(row *v1.PlacementRow, decided bool, m *member) {
+	revision := m.revision
 	switch {
 	case p.settled():
-		row.PreviousRevision, row.RevisionTime = "", nil
+		row.PreviousRevision, row.RevisionTime = "", p.catchesUp(row, decided, m)
 	case decided && row.Revision == revision:
 	case revision != p.Revision:
 		// It goes back, or is new and its step is not reached.
@@ -117,11 +121,25 @@ func (p *planner) remember(row *v1.PlacementRow, decided bool, revision string) 
 		row.PreviousRevision, row.RevisionTime = "", p.stamp()
 	default:
 		row.RevisionTime = p.stamp()
-		worked := row.State == v1.PlacementReady && row.Updated || row.Revision == p.status.StableRevision
-		if !slices.Contains(p.status.FailedRevisions, row.Revision) && (worked || row.PreviousRevision == "") {
+		worked := row.State == v1.PlacementReady && row.Updated || m.ready() || row.Revision == p.status.StableRevision
+		if worked && !slices.Contains(p.status.FailedRevisions, row.Revision) {
 			row.PreviousRevision = row.Revision
 		}
 	}
+}
+
+// catchesUp is since when a member that was not there for a rollout has its revision: it
+// counts against budgets until it is ready, or late. For others it is nil.
+func (p *planner) catchesUp(row *v1.PlacementRow, decided bool, m *member) *metav1.Time {
+	switch {
+	case p.Rollout == nil || !decided:
+		return nil
+	case row.Revision != m.revision:
+		return p.stamp()
+	case row.RevisionTime == nil || m.ready() || p.overdue(m):
+		return nil
+	}
+	return row.RevisionTime
 }
 
 // leave is no decision that the member is told: it keeps what it has.

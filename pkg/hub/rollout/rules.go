@@ -173,6 +173,9 @@ func ruleOf(spec *v1.RolloutStep, deadline time.Duration) (rule, error) {
 			if n := spec.Gates[i].Count; n != nil {
 				g.question.Count = int(*n)
 			}
+			if needs := time.Duration(g.question.Count-1) * g.question.Interval; needs >= g.timeout {
+				return r, fmt.Errorf("gates[%d]: %d answers %s apart take %s, and timeoutSeconds ends it after %s: raise it, or ask for fewer", i, g.question.Count, g.question.Interval, needs, g.timeout)
+			}
 		} else if spec.Gates[i].Count != nil || spec.Gates[i].IntervalSeconds != nil {
 			return r, fmt.Errorf("gates[%d]: count and intervalSeconds are about prometheus: set it, or remove them", i)
 		}

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/util/intstr"
@@ -39,6 +40,19 @@ func works(member, revision string) func(*world) bool {
 	}
 }
 
+// tells is so once a report is there, and before the hub has recorded it.
+func tells(member, revision string) func(*world) bool {
+	return func(w *world) bool {
+		r := w.reports[member]
+		return r.AppliedHash == revision && r.State == v1.FeedbackReady
+	}
+}
+
+// steady is so once a member is ready, and that is on record.
+func steady(member, revision string) func(*world) bool {
+	return func(w *world) bool { return works(member, revision)(w) && w.members[member].state == v1.FeedbackReady }
+}
+
 func allReady(w *world) bool {
 	for _, name := range w.names() {
 		if r := w.row(name); r == nil || r.State != v1.PlacementReady {
@@ -50,6 +64,10 @@ func allReady(w *world) bool {
 
 func both(a, b func(*world) bool) func(*world) bool {
 	return func(w *world) bool { return a(w) && b(w) }
+}
+
+func either(a, b func(*world) bool) func(*world) bool {
+	return func(w *world) bool { return a(w) || b(w) }
 }
 
 // What happens.
@@ -75,6 +93,38 @@ func change(what string, edit func(*world)) func(*world) {
 
 func breaks(revision string, where ...string) func(*world) {
 	return func(w *world) { w.bad[revision] = where }
+}
+
+// down is a member on which nothing becomes ready any more.
+func down(name string) func(*world) {
+	return func(w *world) {
+		for _, revision := range []string{"A", "C"} {
+			w.bad[revision] = append(w.bad[revision], name)
+		}
+		breaksFor(name, "B")(w)
+	}
+}
+
+// breaksFor is a member on which a revision does not become ready any more.
+func breaksFor(name, revision string) func(*world) {
+	return change(name+" breaks down", func(w *world) {
+		w.bad[revision] = append(w.bad[revision], name)
+		m := w.members[name]
+		m.state, m.ready, m.changes, m.reported = v1.FeedbackProgressing, 0, time.Time{}, false
+	})
+}
+
+// flaps makes a member unready for twenty seconds.
+func flaps(name string) func(*world) {
+	return change(name+" breaks down for a moment", func(w *world) {
+		m := w.members[name]
+		m.state, m.ready, m.reported, m.changes = v1.FeedbackProgressing, 0, false, w.now.Add(20e9)
+	})
+}
+
+// one is a step of one member.
+func one(name string) v1.RolloutStep {
+	return stepOf("only-"+name, func(s *v1.RolloutStep) { s.ClusterNames = []string{name} })
 }
 
 // Steps of the stories: a canary, and the others.
@@ -233,7 +283,7 @@ var stories = []struct {
 	{"paused in the middle", "a b c", with(progressive(canary), rollback), []event{
 		{allReady, spec("B")},
 		{has("a", "B"), change("paused", func(w *world) { w.paused = true })},
-		{waits(v1.ReasonPaused), change("an hour later it goes on", func(w *world) { w.paused, w.now = false, w.now.Add(3600e9) })},
+		{func(w *world) bool { return w.status.PausedTime != nil }, change("an hour later it goes on", func(w *world) { w.paused, w.now = false, w.now.Add(3600e9) })},
 	}, "Completed: a=B b=B c=B"},
 	{"a gate does not hold in time", "a b c", with(progressive(stepOf("canary", func(s *v1.RolloutStep) {
 		s.ClusterNames = []string{"a"}
@@ -253,9 +303,110 @@ var stories = []struct {
 		{has("a", "B"), falls("c")},
 		{phase(v1.RolloutCompleted), change("an hour later c answers again", func(w *world) { w.now = w.now.Add(3600e9); w.silence("c", false) })},
 	}, "Completed: a=B b=B c=B d=B"},
+	{"a canary that does not stay ready", "a b c", with(progressive(soaking), rollback), []event{
+		{allReady, spec("B")},
+		{steady("a", "B"), flaps("a")}, {steady("a", "B"), flaps("a")}, {steady("a", "B"), flaps("a")},
+		{steady("a", "B"), flaps("a")}, {steady("a", "B"), breaksFor("a", "B")},
+	}, "RolledBack: a=A b=A c=A"},
+	{"a silent member does not keep what has failed", "a b c d", with(progressive(canary), rollback, func(r *v1.Rollout) { r.MaxUnavailable = ptr.To(intstr.FromInt32(3)) }), []event{
+		{allReady, and(breaks("B", "c"), spec("B"))},
+		{works("b", "B"), falls("b")},
+		{phase(v1.RolloutRolledBack), comes("b")},
+	}, "RolledBack: a=A b=A c=A d=A"},
+	{"a member that may not be changed and is down counts", "a b c d", progressive(canary), []event{
+		{allReady, and(change("d may not be changed", func(w *world) { w.members["d"].frozen = true }), down("d"))},
+		{func(w *world) bool { return w.row("d").State != v1.PlacementReady }, spec("B")},
+	}, "Progressing MaxUnavailable: a=A b=A c=A d=A"},
+	{"four steps", "a b c d", progressive(canary, one("b"), one("c"), one("d")), []event{{allReady, spec("B")}}, "Completed: a=B b=B c=B d=B"},
+	{"another failure is asked about anew", "a b c d", with(progressive(canary), twoAtOnce), []event{
+		{allReady, and(breaks("B", "a", "c"), spec("B"))},
+		{phase(v1.RolloutPaused), answers},
+		{both(phase(v1.RolloutPaused), has("c", "B")), func(*world) {}},
+	}, ""},
+	{"who joined with what never worked goes back to what is stable", "a b c", with(progressive(stepOf("canary", func(s *v1.RolloutStep) {
+		s.ClusterNames = []string{"a", "d"}
+	})), rollback, func(r *v1.Rollout) { r.MaxUnavailable = ptr.To(intstr.FromInt32(4)) }), []event{
+		{allReady, and(breaks("B", "d"), breaks("C", "a"), spec("B"))},
+		{has("a", "B"), change("d joins", func(w *world) { w.members["d"] = &cluster{name: "d", placed: true} })},
+		{has("d", "B"), spec("C")},
+	}, ""},
+	{"undone in the middle", "a b c d", progressive(canary), []event{
+		{allReady, and(breaks("B", "b", "c", "d"), spec("B"))},
+		{both(works("a", "B"), either(has("b", "B"), either(has("c", "B"), has("d", "B")))), spec("A")},
+	}, "Completed: a=A b=A c=A d=A"},
+	{"a member that never says what became of it", "a b c d", with(progressive(canary), rollback), []event{
+		{allReady, spec("B")},
+		{has("a", "B"), change("a says nothing any more", func(w *world) { w.members["a"].mute = true })},
+	}, "RolledBack: a=A b=A c=A d=A"},
+	{"paused on the way back", "a b c d", with(progressive(canary), rollback), []event{
+		{allReady, and(breaks("B"), spec("B"))},
+		{phase(v1.RolloutRollingBack), change("paused", func(w *world) { w.paused = true })},
+		{func(w *world) bool { return w.status.PausedTime != nil }, change("it goes on", func(w *world) { w.paused = false })},
+	}, "RolledBack: a=A b=A c=A d=A"},
+	{"gates are asked at once", "a b c", progressive(stepOf("canary", func(s *v1.RolloutStep) {
+		s.ClusterNames = []string{"a"}
+		s.Gates = []v1.RolloutGate{
+			{Name: "slow", Expression: "value < 1.0", Prometheus: &v1.PrometheusQuery{Address: "p", Query: "slow"}, Count: ptr.To[int32](5)},
+			{Name: "short", Expression: "value < 1.0", Prometheus: &v1.PrometheusQuery{Address: "p", Query: "short"}, TimeoutSeconds: ptr.To[int32](60)},
+		}
+	})), []event{{allReady, spec("B")}}, "Completed: a=B b=B c=B"},
+	{"a gate that has passed is not asked while a person is waited for", "a b c", with(progressive(stepOf("canary", func(s *v1.RolloutStep) {
+		s.ClusterNames, s.Approval = []string{"a"}, v1.ApprovalRequired
+		s.Gates = []v1.RolloutGate{{Name: "all", Expression: "status.summary.unknown == 0", TimeoutSeconds: ptr.To[int32](10)}}
+	})), twoAtOnce, rollback), []event{
+		{allReady, spec("B")},
+		{both(waits(v1.ReasonAwaitingApproval), func(w *world) bool { return len(w.reports) == 3 }), and(change("an hour passes", func(w *world) { w.now = w.now.Add(3600e9) }), falls("c"))},
+		{func(w *world) bool { return w.row("c").State == v1.PlacementUnknown }, answers},
+	}, "Completed: a=B b=B c=A"},
+	{"a person accepts what a gate says, and is still asked", "a b c", progressive(stepOf("canary", func(s *v1.RolloutStep) {
+		s.ClusterNames, s.Approval = []string{"a"}, v1.ApprovalRequired
+		s.Gates = []v1.RolloutGate{{Name: "never", Expression: "false", TimeoutSeconds: ptr.To[int32](10)}}
+	})), []event{
+		{allReady, spec("B")},
+		{phase(v1.RolloutPaused), answers},
+	}, "Progressing AwaitingApproval: a=B b=A c=A"},
+	{"half a canary does not soak", "a b c", progressive(soaking), []event{
+		{allReady, spec("B")},
+		{waits(v1.ReasonSoaking), change("one pod of a breaks down", func(w *world) {
+			m := w.members["a"]
+			m.state, m.ready, m.reported, m.changes = v1.FeedbackProgressing, 1, false, w.now.Add(50e9)
+		})},
+	}, "Completed: a=B b=B c=B"},
+	{"a long message of a member", "a b c", with(progressive(canary), rollback), []event{
+		{allReady, and(change("a has much to say", func(w *world) { w.members["a"].says = strings.Repeat("ä", 1024) }), breaks("B"), spec("B"))},
+	}, "RolledBack: a=A b=A c=A"},
+	{"who joins while it has stopped does not get what has failed", "a b c", progressive(stepOf("eu", func(s *v1.RolloutStep) {
+		s.ClusterNames = []string{"a", "d"}
+	}), stepOf("us", func(s *v1.RolloutStep) { s.ClusterNames = []string{"b"} })), []event{
+		{allReady, and(breaks("B", "b"), spec("B"))},
+		{phase(v1.RolloutPaused), change("d joins", func(w *world) { w.members["d"] = &cluster{name: "d", placed: true} })},
+	}, "Paused: a=B b=B c=A d=A"},
 	{"one at a time, by rank", "a b c d", with(progressive(stepOf("all", func(s *v1.RolloutStep) {
 		s.SortBy, s.MaxConcurrent = "rank", ptr.To(intstr.FromInt32(1))
 	})), func(r *v1.Rollout) { r.MaxUnavailable = ptr.To(intstr.FromString("100%")) }), []event{{allReady, spec("B")}}, "Completed: a=B b=B c=B d=B"},
+	{"an edit comes with the report that the canary is ready", "a b c", with(progressive(canary), rollback), []event{
+		{allReady, and(breaks("C"), spec("B"))},
+		{tells("a", "B"), spec("C")},
+	}, "RolledBack: a=B b=A c=A"},
+	{"an edit replaces what does not become ready", "a b c", with(progressive(canary), rollback), []event{
+		{allReady, and(breaks("B", "b", "c"), spec("B"))},
+		{either(has("b", "B"), has("c", "B")), spec("C")},
+	}, "Completed: a=C b=C c=C"},
+	{"what has failed is given up within the budget", "a b c d e", progressive(canary), []event{
+		{allReady, and(breaks("B", "e"), spec("B"))},
+		{phase(v1.RolloutPaused), spec("C")},
+	}, "Completed: a=C b=C c=C d=C e=C"},
+	{"who does not get well on the way back holds up nobody", "a b c", with(progressive(canary, stepOf("others", func(s *v1.RolloutStep) { s.SoakSeconds = ptr.To[int32](600) })), rollback), []event{
+		{allReady, spec("B")},
+		{both(works("b", "B"), waits(v1.ReasonSoaking)), down("a")},
+	}, "RolledBack: a=A b=A c=A"},
+	{"those that catch up do so one at a time", "a b c d e", with(progressive(canary, stepOf("others", func(s *v1.RolloutStep) {
+		s.MaxConcurrent = ptr.To(intstr.FromInt32(1))
+	})), func(r *v1.Rollout) { r.MaxUnavailable = ptr.To(intstr.FromInt32(3)) }), []event{
+		{allReady, spec("B")},
+		{has("a", "B"), and(falls("c"), falls("d"))},
+		{phase(v1.RolloutCompleted), and(comes("c"), comes("d"))},
+	}, "Completed: a=B b=B c=B d=B e=B"},
 }
 
 // TestStories tells every story in many orders: those who act do so as chance will have it,

@@ -41,6 +41,9 @@ type world struct {
 	since   time.Time
 	dirty   bool
 	wake    time.Time
+	// asked is when a question was first asked, nextAnswer when the next answer comes.
+	asked      map[Question]time.Time
+	nextAnswer time.Time
 
 	// kills is how often the hub is killed, in percent of its passes.
 	kills int
@@ -63,6 +66,8 @@ type cluster struct {
 	labels labels.Set
 	placed bool
 	silent bool
+	mute   bool // it answers, and never says what became of what it was told
+	says   string
 	frozen bool // what it has is not changed by anybody: the verdict is Keep
 	// told is the last decision it knows, has is the revision it runs.
 	told     int64
@@ -79,7 +84,7 @@ func newWorld(t testing.TB, seed uint64, spec v1.Rollout, names ...string) *worl
 		t: t, chance: rand.New(rand.NewPCG(seed, 7)), //nolint:gosec // chance, not secrets
 		now: noon.Time, begun: noon.Time, since: noon.Time.Add(-time.Hour),
 		spec: spec, revision: "A", generation: 1, replicas: 2, members: map[string]*cluster{},
-		reports: map[string]aggregate.Report{}, dirty: true, bad: map[string][]string{}, got: map[string][]string{}, worked: map[string]string{},
+		reports: map[string]aggregate.Report{}, dirty: true, asked: map[Question]time.Time{}, bad: map[string][]string{}, got: map[string][]string{}, worked: map[string]string{},
 	}
 	for i, name := range names {
 		w.members[name] = &cluster{name: name, placed: true, labels: labels.Set{"tier": []string{"canary", "prod"}[min(i, 1)], "rank": fmt.Sprint(len(names) - i)}}
@@ -119,6 +124,7 @@ func (w *world) silence(name string, silent bool) {
 
 // kill begins the hub's process anew.
 func (w *world) kill() {
+	w.asked, w.nextAnswer = map[Question]time.Time{}, time.Time{}
 	w.reports, w.since, w.dirty, w.wake = map[string]aggregate.Report{}, w.now, true, time.Time{}
 	for _, m := range w.members {
 		m.reported = false
@@ -171,15 +177,27 @@ func (w *world) state() State {
 				row := w.row(name)
 				return ok && row != nil && report.Decision == row.Decision
 			},
-			Labels: func(name string) labels.Set { return w.members[name].labels },
+			Labels:   func(name string) labels.Set { return w.members[name].labels },
+			Measured: w.measured,
 		}
 	}
 	return s
 }
 
+// measured has an answer of a Prometheus every 30 seconds, from when a question was first
+// asked; a hub that is killed asks anew.
+func (w *world) measured(q Question) Measured {
+	if w.asked[q].IsZero() {
+		w.asked[q] = w.now
+	}
+	n := min(1+int(w.now.Sub(w.asked[q])/q.Interval), q.Count)
+	w.nextAnswer = w.now.Add(q.Interval)
+	return Measured{Values: make([]float64, n)}
+}
+
 // pass is one of the hub, which may be killed before or after it has written.
 func (w *world) pass() {
-	w.dirty = false
+	w.dirty, w.nextAnswer = false, time.Time{}
 	s := w.state()
 	now := metav1.NewTime(w.now)
 	next := Next(s, now)
@@ -187,6 +205,13 @@ func (w *world) pass() {
 	if w.chance.IntN(100) < w.kills {
 		w.kill()
 		return
+	}
+	if s.Rollout != nil {
+		for _, r := range s.Rollout.Observed {
+			if r.State == v1.PlacementReady && r.Updated {
+				w.worked[r.Cluster+"/"+r.Revision] = "yes"
+			}
+		}
 	}
 	w.hold(s, next)
 	changed := !slices.EqualFunc(w.rows, rows, sameRow) || !SameStatus(w.status, next.Status)
@@ -269,8 +294,15 @@ func (w *world) act(m *cluster) {
 	}
 	if !m.reported && m.told > 0 {
 		m.reported = true
+		if m.mute {
+			return
+		}
+		message := "0 of 2 pods are ready"
+		if m.says != "" {
+			message = m.says
+		}
 		w.reports[m.name] = aggregate.Report{Decision: m.told, Feedback: v1.Feedback{
-			State: m.state, AppliedHash: m.has, Replicas: m.pods, ReadyReplicas: m.ready, Reason: v1.ReasonPodsNotReady, Message: "0 of 2 pods are ready",
+			State: m.state, AppliedHash: m.has, Replicas: m.pods, ReadyReplicas: m.ready, Reason: v1.ReasonPodsNotReady, Message: message,
 		}}
 		w.dirty = true
 	}
@@ -281,6 +313,8 @@ func (w *world) busy(m *cluster) bool {
 	row := w.row(m.name)
 	return !m.silent && (row != nil && row.Decision != m.told || !m.reported && m.told > 0 || m.due(w.now))
 }
+
+func due(t, now time.Time) bool { return !t.IsZero() && !t.After(now) }
 
 func (m *cluster) due(now time.Time) bool {
 	return m.state == v1.FeedbackProgressing && !m.changes.IsZero() && !m.changes.After(now)
@@ -296,7 +330,7 @@ func (w *world) run(events []event) {
 			continue
 		}
 		var actors []func()
-		if w.dirty || !w.wake.IsZero() && !w.wake.After(w.now) {
+		if w.dirty || due(w.wake, w.now) || due(w.nextAnswer, w.now) {
 			actors = append(actors, w.pass)
 		}
 		for _, name := range w.names() {
@@ -309,6 +343,9 @@ func (w *world) run(events []event) {
 			continue
 		}
 		next := w.wake
+		if next.IsZero() || !w.nextAnswer.IsZero() && w.nextAnswer.Before(next) {
+			next = w.nextAnswer
+		}
 		for _, m := range w.members {
 			if m.state == v1.FeedbackProgressing && !m.silent && !m.changes.IsZero() && (next.IsZero() || m.changes.Before(next)) {
 				next = m.changes
