@@ -85,9 +85,13 @@ func (a *assignment) rollOut() {
 	if a.shut > 0 {
 		a.wakeAt(opens)
 	}
-	if a.status.Phase == v1.RolloutPaused || a.moved > 0 || a.busy() || a.status.Asks != "" {
-		return
+	if a.status.Phase != v1.RolloutPaused && a.moved == 0 && !a.busy() && a.status.Asks == "" {
+		a.explain(opens)
 	}
+}
+
+// explain says why nobody is being updated, if it is not for the members of the step.
+func (a *assignment) explain(opens time.Time) {
 	switch {
 	case a.status.Phase == v1.RolloutCompleted && a.shut == 0 && a.dependency == "" && len(a.blocked) == 0:
 		a.complete()
@@ -205,11 +209,9 @@ func (a *assignment) rollBack() {
 	left, waits := 0, false
 	for i := range a.members {
 		switch m := &a.members[i]; {
-		case m.on(a.Revision):
-			if m.silent() || !m.ready() && (m.heard || m.row.State != v1.PlacementReady && a.overdue(m)) {
-				a.goBack(m)
-			}
-		case !a.late(m) && a.underWay(m):
+		case a.useless(m):
+			a.goBack(m)
+		case !m.on(a.Revision) && !a.late(m) && a.underWay(m):
 			waits = true
 		}
 	}
@@ -225,10 +227,14 @@ func (a *assignment) rollBack() {
 			}
 		}
 	}
-	if left > 0 || a.moved > 0 || waits {
-		return
+	if left == 0 && a.moved == 0 && !waits {
+		a.status.Phase = v1.RolloutRolledBack
 	}
-	a.status.Phase = v1.RolloutRolledBack
+}
+
+// useless is true for a member that has the revision and is not known to be ready with it.
+func (a *assignment) useless(m *member) bool {
+	return m.on(a.Revision) && !m.ready() && (m.silent() || m.heard || m.row.State != v1.PlacementReady && a.overdue(m))
 }
 
 // late is true for a member that has gone back and is not ready there in time: it is not

@@ -140,32 +140,17 @@ func (p *planner) meet() {
 	if p.Rollout == nil && p.Waits == nil {
 		return // All are alike: no member has to be looked at.
 	}
-	rows := p.persisted
+	rows := cursor{p.persisted}
 	if p.Rollout != nil {
-		rows = p.Observed
+		rows = cursor{p.Observed}
 	}
+	p.members = make([]member, 0, len(p.verdicts))
 	for i := range p.verdicts {
 		v := &p.verdicts[i]
-		for len(rows) > 0 && rows[0].Cluster < v.Cluster {
-			rows = rows[1:]
-		}
-		var row *v1.PlacementRow
-		if len(rows) > 0 && rows[0].Cluster == v.Cluster {
-			row = &rows[0]
-		}
+		row := rows.find(v.Cluster)
 		switch {
 		case v.Outcome == placement.Run:
-			m := member{name: v.Cluster, row: row, revision: p.Revision}
-			if p.Waits != nil && !m.on(p.Revision) {
-				m.waits = p.Waits(m.name)
-			}
-			if (p.Rollout != nil || m.waits != "") && m.has() {
-				m.revision = row.Revision // until its step comes
-			}
-			if p.members == nil {
-				p.members = make([]member, 0, len(p.verdicts)-i)
-			}
-			p.members = append(p.members, m)
+			p.members = append(p.members, p.memberOf(v.Cluster, row))
 		case v.Outcome == placement.Keep && row != nil && row.IsPlaced():
 			p.placed++
 			if row.State != v1.PlacementReady {
@@ -173,6 +158,17 @@ func (p *planner) meet() {
 			}
 		}
 	}
+}
+
+func (p *planner) memberOf(name string, row *v1.PlacementRow) member {
+	m := member{name: name, row: row, revision: p.Revision}
+	if p.Waits != nil && !m.on(p.Revision) {
+		m.waits = p.Waits(m.name)
+	}
+	if (p.Rollout != nil || m.waits != "") && m.has() {
+		m.revision = row.Revision // until its step comes
+	}
+	return m
 }
 
 // stepwise is true if the revision goes from step to step, and there is somebody to give it

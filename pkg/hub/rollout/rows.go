@@ -13,20 +13,15 @@ import (
 // rows are those that follow. A row whose decision does not change is returned as it is,
 // and the persisted rows themselves if none does: neither may be changed.
 func (p *planner) rows() []v1.PlacementRow {
-	persisted, members, alike := p.persisted, p.members, member{revision: p.Revision}
+	persisted, members, alike := cursor{p.persisted}, p.members, member{revision: p.Revision}
 	var next []v1.PlacementRow
 	same := 0 // how many of the persisted rows follow as they are, from the first on
 	for i := range p.verdicts {
 		v := &p.verdicts[i]
-		for len(persisted) > 0 && persisted[0].Cluster < v.Cluster {
-			persisted = persisted[1:] // without a verdict
+		row, placed := v1.PlacementRow{Cluster: v.Cluster}, false
+		if is := persisted.find(v.Cluster); is != nil {
+			row, placed = *is, true
 		}
-		var row v1.PlacementRow
-		placed := len(persisted) > 0 && persisted[0].Cluster == v.Cluster
-		if placed {
-			row = persisted[0]
-		}
-		row.Cluster = v.Cluster
 		switch v.Outcome {
 		case placement.Run:
 			m := &alike
@@ -56,6 +51,19 @@ func (p *planner) rows() []v1.PlacementRow {
 		next = p.Rows[:same:same]
 	}
 	return next
+}
+
+// cursor finds rows that are ordered by name, for who asks in that order.
+type cursor struct{ rows []v1.PlacementRow }
+
+func (c *cursor) find(name string) *v1.PlacementRow {
+	for len(c.rows) > 0 && c.rows[0].Cluster < name {
+		c.rows = c.rows[1:] // nobody asks for it
+	}
+	if len(c.rows) > 0 && c.rows[0].Cluster == name {
+		return &c.rows[0]
+	}
+	return nil
 }
 
 // inOrder are the rows and verdicts ordered by member name, as they are stored and
