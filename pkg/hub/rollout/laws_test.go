@@ -46,7 +46,7 @@ func broken(s State, next Result, now metav1.Time, worked map[string]string) str
 		run[v.Cluster] = v.Outcome == placement.Run
 	}
 	var unready, updated []string
-	placed := 0
+	placed, serving, underWay := 0, 0, 0
 	for _, r := range next.Rows {
 		was, had := before[r.Cluster]
 		had = had && was.IsPlaced()
@@ -63,8 +63,14 @@ func broken(s State, next Result, now metav1.Time, worked map[string]string) str
 		case ready && moved:
 			updated = append(updated, r.Cluster)
 		}
+		if was.Revision == s.Revision && !ready && !failing && was.State != v1.PlacementUnknown {
+			underWay++
+		}
 		if !moved {
 			continue
+		}
+		if was.ReadyReplicas > 0 && r.Revision == s.Revision && was.State != v1.PlacementFailed && was.Revision == status.StableRevision {
+			serving++
 		}
 		if !run[r.Cluster] {
 			return fmt.Sprintf("%s may not be changed, and goes from %s to %s", r.Cluster, was.Revision, r.Revision)
@@ -76,6 +82,9 @@ func broken(s State, next Result, now metav1.Time, worked map[string]string) str
 	most := of(&s.Rollout.Rules.maxUnavailable, placed)
 	if rolling := status.Phase == v1.RolloutProgressing || status.Phase == v1.RolloutCompleted; rolling && len(updated) > 0 && len(unready)+len(updated) > most {
 		return fmt.Sprintf("%v are not ready and %v are updated, of %d at most", unready, updated, most)
+	}
+	if serving > 0 && serving+underWay > most {
+		return fmt.Sprintf("%d members that have ready pods are updated while %d are, of %d at most", serving, underWay, most)
 	}
 	if back := status.Phase == v1.RolloutRollingBack; back && len(updated) > most {
 		return fmt.Sprintf("%v go back at once, of %d at most", updated, most)

@@ -144,6 +144,8 @@ func with(r v1.Rollout, edits ...func(*v1.Rollout)) v1.Rollout {
 
 func rollback(r *v1.Rollout)  { r.OnFailure = v1.RolloutRollback }
 func goesOn(r *v1.Rollout)    { r.OnFailure = v1.RolloutContinue }
+func allAtOnce(r *v1.Rollout) { r.MaxUnavailable = ptr.To(intstr.FromString("100%")) }
+
 func twoAtOnce(r *v1.Rollout) { r.MaxUnavailable = ptr.To(intstr.FromInt32(2)) }
 
 // stories are all that may happen, by name: each begins with revision A ready on all members.
@@ -330,6 +332,27 @@ var stories = []struct {
 		{has("a", "B"), change("d joins", func(w *world) { w.members["d"] = &cluster{name: "d", placed: true} })},
 		{has("d", "B"), spec("C")},
 	}, ""},
+	{"the last step goes back first", "a b c d", with(progressive(canary, stepOf("two", func(s *v1.RolloutStep) {
+		s.ClusterNames, s.MaxConcurrent = []string{"b", "c"}, ptr.To(intstr.FromInt32(1))
+	})), allAtOnce, rollback), []event{
+		{allReady, and(breaks("B", "d"), spec("B"))},
+	}, "RolledBack: a=A b=A c=A d=A"},
+	{"one at a time, also on the way back", "a b c d", with(progressive(stepOf("most", func(s *v1.RolloutStep) {
+		s.ClusterNames, s.MaxConcurrent = []string{"a", "b", "c"}, ptr.To(intstr.FromInt32(1))
+	})), allAtOnce, rollback), []event{
+		{allReady, and(breaks("B", "d"), spec("B"))},
+	}, "RolledBack: a=A b=A c=A d=A"},
+	{"the hub was away for an hour", "a b c", with(progressive(canary), rollback), []event{
+		{allReady, spec("B")},
+		{has("a", "B"), change("the hub is killed, and an hour passes", func(w *world) {
+			w.now = w.now.Add(3600e9)
+			w.kill()
+		})},
+	}, "Completed: a=B b=B c=B"},
+	{"scaled while many are still to come", "a b c d e", progressive(canary), []event{
+		{allReady, spec("B")},
+		{works("a", "B"), change("5 replicas", func(w *world) { w.replicas = 5 })},
+	}, "Completed: a=B b=B c=B d=B e=B"},
 	{"undone in the middle", "a b c d", progressive(canary), []event{
 		{allReady, and(breaks("B", "b", "c", "d"), spec("B"))},
 		{both(works("a", "B"), either(has("b", "B"), either(has("c", "B"), has("d", "B")))), spec("A")},
