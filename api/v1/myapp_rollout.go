@@ -126,6 +126,7 @@ type RolloutStep struct {
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=317
+	// +kubebuilder:validation:Pattern=`^([-.a-z0-9]+/)?[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$`
 	SortBy string `json:"sortBy,omitempty"`
 	// MaxConcurrent is how many of the step's members, as a number or percentage rounded up,
 	// are updated at one time.
@@ -222,6 +223,7 @@ type PrometheusQuery struct {
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=512
+	// +kubebuilder:validation:Pattern=`^https?://`
 	Address string `json:"address"`
 	// Query is PromQL that gives one value. Example: sum(rate(errors_total[5m]))
 	// +required
@@ -237,6 +239,7 @@ type Dependency struct {
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=63
+	// +kubebuilder:validation:Pattern=`^[a-z]([-a-z0-9]*[a-z0-9])?$`
 	Name string `json:"name"`
 	// Condition is what the other app must be: Ready, with its current revision, or
 	// Available, with at least one ready pod.

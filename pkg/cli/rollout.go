@@ -259,6 +259,9 @@ func showProgress(cmd *cobra.Command, app *v1.MyApp, last *string) (done bool, e
 
 // ended says that the time is over rather than which request that has ended.
 func ended(ctx context.Context, key client.ObjectKey, last string, err error) error {
+	if errors.Is(ctx.Err(), context.Canceled) {
+		return errors.New("interrupted")
+	}
 	if ctx.Err() != nil {
 		return fmt.Errorf("the rollout of %s has not come to an end in time: %s", key, last)
 	}

@@ -72,6 +72,8 @@ func (o *statusFlags) follow(ctx context.Context, out io.Writer, c client.Client
 		case event.Type == watch.Deleted:
 			_, err := fmt.Fprintf(out, "%s is deleted\n", key)
 			return err
+		case ctx.Err() != nil:
+			return nil
 		case !ok:
 			return fmt.Errorf("watching %s: the hub answers %v", key, event.Object)
 		}
@@ -82,7 +84,10 @@ func (o *statusFlags) follow(ctx context.Context, out io.Writer, c client.Client
 			return err
 		}
 	}
-	return ctx.Err()
+	if ctx.Err() != nil {
+		return nil // interrupted, as it was meant to be
+	}
+	return fmt.Errorf("the hub has ended the watch of %s; begin again", key)
 }
 
 // show prints a tree: the app, its conditions, its members, their objects.

@@ -143,6 +143,9 @@ func ready(in *Input, g *groups) verdict {
 		return verdict{metav1.ConditionFalse, v1.ReasonDeleting, waitingFor(g)}
 	case block != nil:
 		return verdict{metav1.ConditionFalse, block.Reason, block.Message}
+	case in.stopped() && g.wanted > 0:
+		v := in.progressingRollout()
+		return verdict{metav1.ConditionFalse, v.reason, v.message}
 	case in.Waits != nil && g.inTrouble.count == 0:
 		return verdict{metav1.ConditionFalse, in.Waits.Reason, in.Waits.Message}
 	case g.wanted == 0 || in.PlacementReason == v1.ReasonSelectorInvalid:

@@ -234,6 +234,9 @@ func (r *Reconciler) template(ctx context.Context, o order) (v1.MyAppSpec, error
 	var stored appsv1.ControllerRevision
 	key := types.NamespacedName{Namespace: o.app.Namespace, Name: o.row.Revision}
 	if err := r.Hub.Get(ctx, key, &stored); err != nil {
+		if apierrors.IsNotFound(err) {
+			return v1.MyAppSpec{}, fmt.Errorf("the ControllerRevision %s, which the member is to have, was deleted: change the spec of the MyApp, or undo to a revision that is there", o.row.Revision)
+		}
 		return v1.MyAppSpec{}, fmt.Errorf("reading revision %s of %s: %w", key, o.key(), err)
 	}
 	return render.ParseTemplate(stored.Data.Raw)

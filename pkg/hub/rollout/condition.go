@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"strings"
 
 	"github.com/google/cel-go/cel"
 	"github.com/google/cel-go/common/types"
@@ -34,15 +35,19 @@ type statusFacts struct {
 	Summary v1.Summary `json:"summary"`
 }
 
-// CompileCondition compiles the expression of a gate. The error says where it is wrong and
-// what to write instead.
-func CompileCondition(text string) (*Condition, error) {
-	env, err := cel.NewEnv(
+// CompileCondition compiles the expression of a gate, which has a value only if it asks for
+// one. The error says where it is wrong and what to write instead.
+func CompileCondition(text string, asks bool) (*Condition, error) {
+	options := []cel.EnvOption{
 		ext.NativeTypes(reflect.TypeFor[statusFacts](), reflect.TypeFor[v1.Summary](), ext.ParseStructTag("json")),
 		cel.Variable("status", cel.ObjectType("rollout.statusFacts")),
 		cel.Variable("step", cel.ObjectType("v1.Summary")),
-		cel.Variable("value", cel.DoubleType),
-	)
+	}
+	example := exampleCondition
+	if asks {
+		options, example = append(options, cel.Variable(valueVariable, cel.DoubleType)), exampleValue
+	}
+	env, err := cel.NewEnv(options...)
 	if err != nil {
 		return nil, fmt.Errorf("the language of gates: %w", err)
 	}
@@ -53,9 +58,12 @@ func CompileCondition(text string) (*Condition, error) {
 	if err != nil {
 		var wrong *expression.CompileError
 		if errors.As(err, &wrong) && wrong.Got != nil {
-			return nil, fmt.Errorf("it gives a %s and must give true or false; %s", wrong.Got, exampleCondition)
+			return nil, fmt.Errorf("it gives a %s and must give true or false; %s", wrong.Got, example)
 		}
-		return nil, fmt.Errorf("%w; %s", err, exampleCondition)
+		return nil, fmt.Errorf("%w; %s", err, example)
+	}
+	if asks && !strings.Contains(text, valueVariable) {
+		return nil, errors.New("it does not look at value, which is what prometheus answers; " + exampleValue)
 	}
 	p, err := expression.Program(env, ast, conditionBudget)
 	if err != nil {
@@ -64,7 +72,13 @@ func CompileCondition(text string) (*Condition, error) {
 	return &Condition{program: p}, nil
 }
 
-const exampleCondition = "write one such as step.readyReplicas == step.totalReplicas; status.summary and step have clusters, ready, updated, unknown, totalReplicas, readyReplicas and unknownReplicas"
+const (
+	// valueVariable is what a Prometheus answers.
+	valueVariable = "value"
+
+	exampleCondition = "write one such as step.readyReplicas == step.totalReplicas; status.summary and step have clusters, ready, updated, unknown, totalReplicas, readyReplicas and unknownReplicas, and value is there if the gate asks prometheus"
+	exampleValue     = "write one such as value < 0.01; value has a point, as have the numbers it is compared with: 1.0 and not 1"
+)
 
 // Holds is true if the condition holds; with an error it cannot be told.
 func (c *Condition) Holds(f Facts) (bool, error) {

@@ -36,7 +36,7 @@ func (s setting) rollout() v1.Rollout {
 			r.SoakSeconds = &s.soak
 		}
 	})
-	rest := stepOf("rest", func(r *v1.RolloutStep) {
+	rest := stepOf("others", func(r *v1.RolloutStep) {
 		if s.concurrent > 0 {
 			r.MaxConcurrent = ptr.To(intstr.FromInt32(s.concurrent))
 		}

@@ -213,7 +213,12 @@ func (p *planner) begin() {
 	p.status = v1.RolloutStatus{Revision: p.Revision, Generation: p.Generation, Phase: v1.RolloutProgressing}
 	p.say(v1.ReasonRollingOut, p.Revision+" is rolled out")
 	if old := p.Status; old != nil {
-		p.status.StableRevision, p.status.FailedRevisions = old.StableRevision, old.FailedRevisions
+		p.status.StableRevision = old.StableRevision
+		for _, failed := range old.FailedRevisions {
+			if failed != p.Revision { // which is tried anew
+				p.status.FailedRevisions = append(p.status.FailedRevisions, failed)
+			}
+		}
 	} else {
 		p.status.StableRevision = p.mostFrequent()
 	}

@@ -365,17 +365,28 @@ func count(s *v1.Summary, m *member, revision string) {
 	}
 }
 
-// complete ends a rollout well.
+// complete ends a rollout. What is ready nowhere, as when it was to go on in spite of
+// failures, is not what others go back to.
 func (p *planner) complete() {
+	stable, failed := p.status.StableRevision, p.status.FailedRevisions
+	if stable == "" || slices.ContainsFunc(p.members, func(m member) bool { return m.on(p.Revision) && m.ready() }) {
+		if stable != p.Revision {
+			stable, failed = p.Revision, nil
+		}
+	}
 	p.status = v1.RolloutStatus{
-		Revision: p.Revision, StableRevision: p.Revision, Phase: v1.RolloutCompleted, Generation: p.status.Generation,
+		Revision: p.Revision, StableRevision: stable, FailedRevisions: failed, Phase: v1.RolloutCompleted, Generation: p.status.Generation,
 		Reason: v1.ReasonRolloutCompleted, Message: "all steps are done",
 	}
 }
 
 // title names a step for a person.
 func (p *planner) title(s *step) string {
-	return fmt.Sprintf("step %s (%d of %d)", s.name, p.status.CurrentStep.Number, len(p.steps))
+	members := ""
+	if len(s.members) == 0 {
+		members = ", which has no members,"
+	}
+	return fmt.Sprintf("step %s (%d of %d)%s", s.name, p.status.CurrentStep.Number, len(p.steps), members)
 }
 
 func timeOf(t *metav1.Time) time.Time {

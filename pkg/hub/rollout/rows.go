@@ -120,7 +120,10 @@ func (p *planner) remember(row *v1.PlacementRow, decided bool, m *member) {
 	revision := m.revision
 	switch {
 	case p.settled():
-		row.PreviousRevision, row.RevisionTime = "", p.catchesUp(row, decided, m)
+		row.RevisionTime = p.catchesUp(row, decided, m)
+		if !decided || row.Revision != revision || m.ready() || p.Rollout == nil {
+			row.PreviousRevision = "" // else it may be needed yet
+		}
 	case decided && row.Revision == revision:
 	case revision != p.Revision:
 		// It goes back, or is new and its step is not reached.

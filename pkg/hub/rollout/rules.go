@@ -126,6 +126,9 @@ func (r *Rules) compile(spec *v1.Rollout) error {
 	deadline := seconds(spec.ProgressDeadlineSeconds, defaultDeadline)
 	r.last = rule{name: restStep, definition: restStep, selector: labels.Everything(), deadline: deadline}
 	for i := range spec.Steps {
+		if spec.Steps[i].Name == restStep {
+			return fmt.Errorf("spec.rollout.steps[%d].name: rest is the last step, of the members that no other chooses: name it otherwise", i)
+		}
 		step, err := ruleOf(&spec.Steps[i], deadline)
 		if err != nil {
 			return fmt.Errorf("spec.rollout.steps[%d].%w", i, err)
@@ -162,7 +165,7 @@ func ruleOf(spec *v1.RolloutStep, deadline time.Duration) (rule, error) {
 	}
 	for i := range spec.Gates {
 		g := gate{name: spec.Gates[i].Name, timeout: seconds(spec.Gates[i].TimeoutSeconds, defaultTimeout)}
-		if g.condition, err = CompileCondition(spec.Gates[i].Expression); err != nil {
+		if g.condition, err = CompileCondition(spec.Gates[i].Expression, spec.Gates[i].Prometheus != nil); err != nil {
 			return r, fmt.Errorf("gates[%d].expression: %w", i, err)
 		}
 		if q := spec.Gates[i].Prometheus; q != nil {
@@ -184,14 +187,20 @@ func ruleOf(spec *v1.RolloutStep, deadline time.Duration) (rule, error) {
 	return r, nil
 }
 
+// fiveFields are a minute, hour, day, month and day of the week.
+var fiveFields = cron.NewParser(cron.Minute | cron.Hour | cron.Dom | cron.Month | cron.Dow)
+
 func windowOf(spec *v1.ChangeWindow) (window, error) {
 	w := window{duration: time.Duration(spec.DurationSeconds) * time.Second, zone: time.UTC}
 	if strings.Contains(spec.Schedule, "TZ=") {
 		return w, fmt.Errorf("schedule: %q: set timeZone instead of TZ", spec.Schedule)
 	}
 	var err error
-	if w.opens, err = cron.ParseStandard(spec.Schedule); err != nil {
+	if w.opens, err = fiveFields.Parse(spec.Schedule); err != nil {
 		return w, fmt.Errorf("schedule: %q is not five fields of cron, such as 0 22 * * 1-5: %w", spec.Schedule, err)
+	}
+	if leapYear := time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC); w.opens.Next(leapYear).IsZero() {
+		return w, fmt.Errorf("schedule: %q never comes: name a day that there is", spec.Schedule)
 	}
 	switch spec.TimeZone {
 	case "":

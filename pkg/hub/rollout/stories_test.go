@@ -353,6 +353,18 @@ var stories = []struct {
 		{allReady, spec("B")},
 		{works("a", "B"), change("5 replicas", func(w *world) { w.replicas = 5 })},
 	}, "Completed: a=B b=B c=B d=B e=B"},
+	{"what is ready nowhere is not gone back to", "a b c", with(progressive(canary), goesOn), []event{
+		{allReady, and(breaks("B"), breaks("C"), spec("B"))},
+		{both(phase(v1.RolloutCompleted), has("c", "B")), and(change("onFailure is Rollback", func(w *world) {
+			w.spec.OnFailure = v1.RolloutRollback
+			w.rules = RulesOf(&v1.MyAppSpec{Rollout: &w.spec})
+		}), spec("C"))},
+	}, "RolledBack: a=A b=B c=B"},
+	{"what has failed is remembered after an undo", "a b c", with(progressive(canary), rollback), []event{
+		{allReady, and(breaks("B"), spec("B"))},
+		{phase(v1.RolloutRolledBack), spec("A")},
+		{both(phase(v1.RolloutCompleted), func(w *world) bool { return len(w.status.FailedRevisions) == 1 }), func(*world) {}},
+	}, "Completed: a=A b=A c=A"},
 	{"undone in the middle", "a b c d", progressive(canary), []event{
 		{allReady, and(breaks("B", "b", "c", "d"), spec("B"))},
 		{both(works("a", "B"), either(has("b", "B"), either(has("c", "B"), has("d", "B")))), spec("A")},
