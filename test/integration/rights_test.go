@@ -68,7 +68,7 @@ func TestHubOnItsOwnCluster(t *testing.T) {
 		attack.Patch(attack.Ours + "/memberclusters/push-1"), attack.Put(attack.Ours + "/memberclusters/push-1"), attack.Remove(attack.Ours + "/memberclusters/push-1"), attack.Post(attack.Ours+"/memberclusters", "{}"),
 		attack.Put(attack.Ours + "/namespaces/default/myapps/x"), attack.Remove(attack.Ours + "/namespaces/default/myapps/x"), attack.Post(attack.Ours+"/namespaces/default/myapps", "{}"),
 		attack.Post(attack.Ours+"/namespaces/member-pull-1/memberreports", "{}"), attack.Patch(attack.Ours + "/namespaces/member-pull-1/memberreports/agent"), attack.Remove(attack.Ours + "/namespaces/member-pull-1/memberreports/agent"),
-		attack.Patch(attack.Ours + "/namespaces/member-pull-1/works/x/status"), attack.Patch("/apis/apps/v1/namespaces/default/controllerrevisions/x"),
+		attack.Patch(attack.Ours + "/namespaces/member-pull-1/works/x/status"), attack.Put("/apis/apps/v1/namespaces/default/controllerrevisions/x"),
 		attack.Post(attack.Core+"/namespaces/default/secrets", "{}"), attack.Put(attack.Core + "/namespaces/default/secrets/x"), attack.Remove(attack.Core + "/namespaces/default/secrets/x"),
 		attack.Patch(attack.Core + "/namespaces/member-pull-1/secrets/x"), attack.Remove(attack.Core + "/namespaces/member-pull-1/secrets"),
 		attack.Post(attack.Core+system+"/secrets", "{}"), attack.Patch(attack.Core + system + "/secrets/push-1-kubeconfig"), attack.Remove(attack.Core + system + "/secrets/push-1-kubeconfig"),

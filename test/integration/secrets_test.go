@@ -148,7 +148,9 @@ func TestSecretsAreCopied(t *testing.T) {
 	t.Logf("a changed Secret was on %v after %s", members, time.Since(started).Round(time.Millisecond))
 	settle(t, f, before, clusters)
 	for cluster, want := range map[string]int{fleet.HubName: 1, "push-1": 1, "pull-1": 1, "push-2": 0, "pull-2": 0} {
-		writes := expect.Writes(before.since(t, f, cluster))
+		writes := slices.DeleteFunc(expect.Writes(before.since(t, f, cluster)), func(e fleet.AuditEvent) bool {
+			return e.Resource == "memberclusters" // what pods request is counted meanwhile
+		})
 		if len(writes) != want || want == 1 && writes[0].Resource != "secrets" {
 			t.Errorf("a changed Secret cost %s these writes, want %d of a Secret:\n%s", cluster, want, expect.Describe(writes))
 		}
