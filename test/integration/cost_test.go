@@ -41,6 +41,9 @@ func (m marks) since(t *testing.T, f *fleet.Fleet, cluster string) []fleet.Audit
 func TestCostOfCreation(t *testing.T) {
 	f := sharedFleet(t)
 	ns := namespace(t, f)
+	for _, m := range pushMembers {
+		expect.Member(t, f, soon, m, "is measured", expect.Measured) // which lists nodes and pods once
+	}
 	for _, c := range []struct {
 		name   string
 		want   map[string]int
