@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
 	appsv1 "k8s.io/api/apps/v1"
@@ -39,13 +40,14 @@ func numbered(app *v1.MyApp, revisions []appsv1.ControllerRevision, number int64
 		return nil, fmt.Errorf("%s has no revision %d, see kubectl myapp rollout history %s", app.Name, number, app.Name)
 	}
 	var best *appsv1.ControllerRevision
+	current := render.Template(&app.Spec)
 	for i := range slices.Backward(revisions) {
 		r := &revisions[i]
 		template, err := render.ParseTemplate(r.Data.Raw)
 		if err != nil {
 			return nil, err
 		}
-		if equality.Semantic.DeepEqual(template, render.Template(&app.Spec)) {
+		if equality.Semantic.DeepEqual(template, current) {
 			continue
 		}
 		if rollout := app.Status.Rollout; rollout != nil {
@@ -67,7 +69,11 @@ func numbered(app *v1.MyApp, revisions []appsv1.ControllerRevision, number int64
 }
 
 // appAndRevisions reads an app and its history.
-func appAndRevisions(ctx context.Context, c client.Client, namespace, name string) (*v1.MyApp, []appsv1.ControllerRevision, error) {
+func appAndRevisions(ctx context.Context, hub *hubFlags, name string) (*v1.MyApp, []appsv1.ControllerRevision, error) {
+	c, namespace, _, err := hub.connect()
+	if err != nil {
+		return nil, nil, err
+	}
 	app := &v1.MyApp{}
 	if err := c.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, app); err != nil {
 		return nil, nil, err
@@ -76,16 +82,22 @@ func appAndRevisions(ctx context.Context, c client.Client, namespace, name strin
 	return app, revisions, err
 }
 
+// appAndRevision reads an app and one of its revisions, as numbered finds it.
+func appAndRevision(ctx context.Context, hub *hubFlags, name string, number int64) (*v1.MyApp, *appsv1.ControllerRevision, error) {
+	app, revisions, err := appAndRevisions(ctx, hub, name)
+	if err != nil {
+		return nil, nil, err
+	}
+	revision, err := numbered(app, revisions, number)
+	return app, revision, err
+}
+
 func historyCommand(hub *hubFlags) *cobra.Command {
 	return &cobra.Command{
 		Use: "history NAME", Short: "Show the revisions that are kept, and who has them",
 		Args: cobra.ExactArgs(1), ValidArgsFunction: completeApps(hub),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c, namespace, _, err := hub.connect()
-			if err != nil {
-				return err
-			}
-			app, revisions, err := appAndRevisions(cmd.Context(), c, namespace, args[0])
+			app, revisions, err := appAndRevisions(cmd.Context(), hub, args[0])
 			if err != nil {
 				return err
 			}
@@ -114,25 +126,19 @@ func membersWith(app *v1.MyApp, revision string) (n int) {
 
 // notes say what a revision is in the rollout.
 func notes(app *v1.MyApp, revision string) string {
-	says := ""
-	add := func(what string) {
-		if says != "" {
-			says += ", "
-		}
-		says += what
-	}
+	var says []string
 	if app.Status.Revision == revision {
-		add("current")
+		says = append(says, "current")
 	}
 	if r := app.Status.Rollout; r != nil {
 		if r.StableRevision == revision && r.Revision != revision {
-			add("stable")
+			says = append(says, "stable")
 		}
 		if slices.Contains(r.FailedRevisions, revision) {
-			add("failed")
+			says = append(says, "failed")
 		}
 	}
-	return says
+	return strings.Join(says, ", ")
 }
 
 func diffCommand(hub *hubFlags) *cobra.Command {
@@ -141,15 +147,7 @@ func diffCommand(hub *hubFlags) *cobra.Command {
 		Use: "diff NAME", Short: "Show what the spec changes of an earlier revision",
 		Args: cobra.ExactArgs(1), ValidArgsFunction: completeApps(hub),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c, namespace, _, err := hub.connect()
-			if err != nil {
-				return err
-			}
-			app, revisions, err := appAndRevisions(cmd.Context(), c, namespace, args[0])
-			if err != nil {
-				return err
-			}
-			old, err := numbered(app, revisions, number)
+			app, old, err := appAndRevision(cmd.Context(), hub, args[0], number)
 			if err != nil {
 				return err
 			}
@@ -174,15 +172,7 @@ func undoCommand(hub *hubFlags) *cobra.Command {
 		Long: "Put what an earlier revision said back into the spec. Replicas, placement and policies stay as they are.",
 		Args: cobra.ExactArgs(1), ValidArgsFunction: completeApps(hub),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c, namespace, _, err := hub.connect()
-			if err != nil {
-				return err
-			}
-			app, revisions, err := appAndRevisions(cmd.Context(), c, namespace, args[0])
-			if err != nil {
-				return err
-			}
-			old, err := numbered(app, revisions, number)
+			_, old, err := appAndRevision(cmd.Context(), hub, args[0], number)
 			if err != nil {
 				return err
 			}

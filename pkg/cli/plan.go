@@ -6,7 +6,6 @@ import (
 	"io"
 	"os"
 	"slices"
-	"strings"
 
 	"github.com/spf13/cobra"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -18,6 +17,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	v1 "github.com/example/myapp-hub/api/v1"
+	"github.com/example/myapp-hub/pkg/hub/placement"
 	"github.com/example/myapp-hub/pkg/hub/plan"
 )
 
@@ -292,11 +292,5 @@ func pods(m plan.Member) string {
 	return fmt.Sprintf("%d → %d", m.From, m.To)
 }
 
-// firstOf are the first names of a list, and how many more there are.
-func firstOf(names []string) string {
-	const most = 5
-	if len(names) <= most {
-		return strings.Join(names, ", ")
-	}
-	return fmt.Sprintf("%s and %d more", strings.Join(names[:most], ", "), len(names)-most)
-}
+// firstOf are the first few names of a list.
+func firstOf(names []string) string { return placement.FirstOf(names, 5) }

@@ -3,12 +3,8 @@
 package integration
 
 import (
-	"context"
-	"fmt"
-	"os"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -34,38 +30,18 @@ const (
 	soon = 30 * time.Second
 )
 
-var shared struct {
-	once  sync.Once
-	fleet *fleet.Fleet
-	err   error
-	dir   string
-}
+var shared fleet.Shared
 
 func TestMain(m *testing.M) {
 	ctrl.SetLogger(logr.Discard())
-	code := m.Run()
-	if shared.fleet != nil {
-		if err := shared.fleet.Down(); err != nil {
-			fmt.Fprintln(os.Stderr, "taking the shared fleet down:", err)
-			code = 1
-		}
-	}
-	if code == 0 && shared.dir != "" {
-		_ = os.RemoveAll(shared.dir)
-	} else if shared.dir != "" {
-		fmt.Fprintln(os.Stderr, "the shared fleet's logs are kept in", shared.dir)
-	}
-	os.Exit(code)
+	shared.Main(m)
 }
 
 // sharedFleet is one fleet for all tests that leave it as they found it.
 func sharedFleet(t *testing.T) *fleet.Fleet {
 	t.Helper()
-	shared.once.Do(func() {
-		if shared.dir, shared.err = os.MkdirTemp("", "fleet-"); shared.err != nil {
-			return
-		}
-		cfg := fleet.Config{Webhook: true, Dir: shared.dir, Progress: os.Stderr, HubArgs: []string{"--v=1", fleet.QuickFacts}, AgentArgs: []string{"--v=1", fleet.QuickHeartbeat, fleet.QuickFacts}}
+	return shared.Get(t, func() fleet.Config {
+		cfg := fleet.Config{Webhook: true, HubArgs: []string{"--v=1", fleet.QuickFacts}, AgentArgs: []string{"--v=1", fleet.QuickHeartbeat, fleet.QuickFacts}}
 		for _, name := range pushMembers {
 			cfg.Members = append(cfg.Members, fleet.MemberConfig{Name: name, Mode: fleet.ModePush, Labels: map[string]string{expect.NameLabel: name, "mode": "push"}})
 		}
@@ -73,12 +49,8 @@ func sharedFleet(t *testing.T) *fleet.Fleet {
 			cfg.Members = append(cfg.Members, fleet.MemberConfig{Name: name, Mode: fleet.ModePull, Labels: map[string]string{expect.NameLabel: name, "mode": "pull"}})
 		}
 		cfg.Members = append(cfg.Members, fleet.MemberConfig{Name: bare, Mode: fleet.ModePush, Bare: true, Unjoined: true})
-		shared.fleet, shared.err = fleet.Up(context.Background(), cfg)
+		return cfg
 	})
-	if shared.err != nil {
-		t.Fatalf("starting the shared fleet: %v", shared.err)
-	}
-	return shared.fleet
 }
 
 // namespace makes a namespace of the test's own on the hub.

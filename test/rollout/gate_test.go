@@ -41,11 +41,11 @@ func TestPrometheusGate(t *testing.T) {
 	rollout.Steps = rollout.Steps[:1]
 	rollout.Steps[0].SoakSeconds = nil
 	rollout.Steps[0].Gates = []v1.RolloutGate{{
-		Name: "errors", Expression: "value < 1.0", Prometheus: &v1.PrometheusQuery{Address: shared.prometheus.URL, Query: "sum(errors)"},
+		Name: "errors", Expression: "value < 1.0", Prometheus: &v1.PrometheusQuery{Address: metrics.URL, Query: "sum(errors)"},
 		IntervalSeconds: ptr.To[int32](1), Count: ptr.To[int32](2), TimeoutSeconds: ptr.To[int32](5),
 	}}
 	app := created(t, f, "gated", rollout)
-	shared.prometheus.errors.Store(5)
+	metrics.errors.Store(5)
 	w := watchOrder(t, f, app)
 	expect.Edit(t, f, app, image("2"))
 	expect.That(t, f, soon, app, "went back", func(a *v1.MyApp) error {
@@ -55,14 +55,14 @@ func TestPrometheusGate(t *testing.T) {
 		}
 		return nil
 	})
-	asked := shared.prometheus.asked.Load()
+	asked := metrics.asked.Load()
 	if asked < 2 {
 		t.Errorf("Prometheus was asked %d times", asked)
 	}
-	shared.prometheus.errors.Store(0)
+	metrics.errors.Store(0)
 	expect.Edit(t, f, app, image("3"))
 	expect.Ready(t, f, soon, app, members...)
-	if n := shared.prometheus.asked.Load() - asked; n < 2 {
+	if n := metrics.asked.Load() - asked; n < 2 {
 		t.Errorf("it passed after %d answers", n)
 	}
 	if order := w.end(t); len(order) != 1+len(members) {

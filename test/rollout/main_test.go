@@ -7,7 +7,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -40,42 +39,22 @@ var (
 	second  = []string{"pull-1", "push-2"}
 )
 
-var shared struct {
-	once  sync.Once
-	fleet *fleet.Fleet
-	err   error
-	dir   string
+var shared fleet.Shared
 
-	prometheus *prometheus
-}
+// metrics is the Prometheus that the hub may ask.
+var metrics = newPrometheus()
 
 func TestMain(m *testing.M) {
 	ctrl.SetLogger(logr.Discard())
-	code := m.Run()
-	if shared.fleet != nil {
-		if err := shared.fleet.Down(); err != nil {
-			fmt.Fprintln(os.Stderr, "taking the fleet down:", err)
-			code = 1
-		}
-	}
-	if code == 0 && shared.dir != "" {
-		_ = os.RemoveAll(shared.dir)
-	} else if shared.dir != "" {
-		fmt.Fprintln(os.Stderr, "the fleet's logs are kept in", shared.dir)
-	}
-	os.Exit(code)
+	shared.Main(m)
 }
 
 // sharedFleet is one fleet for all tests: each has an app of its own, and leaves members
 // that answer.
 func sharedFleet(t *testing.T) *fleet.Fleet {
 	t.Helper()
-	shared.once.Do(func() {
-		if shared.dir, shared.err = os.MkdirTemp("", "fleet-"); shared.err != nil {
-			return
-		}
-		shared.prometheus = newPrometheus()
-		cfg := fleet.Config{Webhook: true, Dir: shared.dir, Progress: os.Stderr, HubArgs: []string{"--v=1", "--prometheus=" + shared.prometheus.URL}, AgentArgs: []string{fleet.QuickHeartbeat}}
+	f := shared.Get(t, func() fleet.Config {
+		cfg := fleet.Config{Webhook: true, HubArgs: []string{"--v=1", "--prometheus=" + metrics.URL}, AgentArgs: []string{fleet.QuickHeartbeat}}
 		for _, name := range members {
 			mode := fleet.ModePush
 			if strings.HasPrefix(name, "pull") {
@@ -83,13 +62,10 @@ func sharedFleet(t *testing.T) *fleet.Fleet {
 			}
 			cfg.Members = append(cfg.Members, fleet.MemberConfig{Name: name, Mode: mode, Labels: map[string]string{expect.NameLabel: name}})
 		}
-		shared.fleet, shared.err = fleet.Up(context.Background(), cfg)
+		return cfg
 	})
-	if shared.err != nil {
-		t.Fatalf("starting the fleet: %v", shared.err)
-	}
-	expect.Namespace(t, shared.fleet, namespace)
-	return shared.fleet
+	expect.Namespace(t, f, namespace)
+	return f
 }
 
 // times is how often something is done.

@@ -4,11 +4,7 @@
 package trust
 
 import (
-	"context"
-	"fmt"
-	"os"
 	"slices"
-	"sync"
 	"testing"
 	"time"
 
@@ -31,39 +27,19 @@ const (
 // peers are Pull members whose names are beginnings of each other.
 var peers = []string{"a", "ab", "a-b"}
 
-var shared struct {
-	once  sync.Once
-	fleet *fleet.Fleet
-	err   error
-	dir   string
-}
+var shared fleet.Shared
 
 func TestMain(m *testing.M) {
 	ctrl.SetLogger(logr.Discard())
-	code := m.Run()
-	if shared.fleet != nil {
-		if err := shared.fleet.Down(); err != nil {
-			fmt.Fprintln(os.Stderr, "taking the fleet down:", err)
-			code = 1
-		}
-	}
-	if code == 0 && shared.dir != "" {
-		_ = os.RemoveAll(shared.dir)
-	} else if shared.dir != "" {
-		fmt.Fprintln(os.Stderr, "the fleet's logs are kept in", shared.dir)
-	}
-	os.Exit(code)
+	shared.Main(m)
 }
 
 // sharedFleet is one fleet for all tests. Only the newcomer has controllers that make
 // pods.
 func sharedFleet(t *testing.T) *fleet.Fleet {
 	t.Helper()
-	shared.once.Do(func() {
-		if shared.dir, shared.err = os.MkdirTemp("", "fleet-"); shared.err != nil {
-			return
-		}
-		cfg := fleet.Config{Webhook: true, Dir: shared.dir, Progress: os.Stderr, HubArgs: []string{"--v=1"}, AgentArgs: []string{"--v=1", fleet.QuickHeartbeat}}
+	return shared.Get(t, func() fleet.Config {
+		cfg := fleet.Config{Webhook: true, HubArgs: []string{"--v=1"}, AgentArgs: []string{"--v=1", fleet.QuickHeartbeat}}
 		for _, name := range slices.Concat(peers, []string{push, newcomer}) {
 			m := fleet.MemberConfig{Name: name, Bare: name != newcomer, Labels: map[string]string{expect.NameLabel: name}, Unjoined: name == newcomer}
 			m.Mode = fleet.ModePush
@@ -72,12 +48,8 @@ func sharedFleet(t *testing.T) *fleet.Fleet {
 			}
 			cfg.Members = append(cfg.Members, m)
 		}
-		shared.fleet, shared.err = fleet.Up(context.Background(), cfg)
+		return cfg
 	})
-	if shared.err != nil {
-		t.Fatalf("starting the fleet: %v", shared.err)
-	}
-	return shared.fleet
 }
 
 // agentConfig reaches the hub with the credential that an agent really has.

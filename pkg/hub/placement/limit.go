@@ -92,14 +92,16 @@ func planHash(in *Input, why string, clusters []string) string {
 	return hex.EncodeToString(h.Sum(nil))[:12]
 }
 
-// some are the first names of a list, and how many more there are.
-func some(names []string) string {
-	const most = 3
+// FirstOf are the first names of a list, so many at the most, and how many more there are.
+func FirstOf(names []string, most int) string {
 	if len(names) <= most {
 		return strings.Join(names, ", ")
 	}
 	return fmt.Sprintf("%s and %d more", strings.Join(names[:most], ", "), len(names)-most)
 }
+
+// some are the first few names.
+func some(names []string) string { return FirstOf(names, 3) }
 
 func count(n int, one, many string) string {
 	if n == 1 {

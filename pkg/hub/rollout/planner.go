@@ -2,8 +2,6 @@ package rollout
 
 import (
 	"slices"
-	"strconv"
-	"strings"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -322,11 +320,5 @@ func SameStatus(a, b *v1.RolloutStatus) bool {
 	return equality.Semantic.DeepEqual(a, b)
 }
 
-// named lists members for a message: "a, b, c and 4 more".
-func named(names []string) string {
-	const most = 3
-	if len(names) <= most {
-		return strings.Join(names, ", ")
-	}
-	return strings.Join(names[:most], ", ") + " and " + strconv.Itoa(len(names)-most) + " more"
-}
+// named lists members for a message.
+func named(names []string) string { return placement.FirstOf(names, 3) }

@@ -125,10 +125,8 @@ func (p *planner) remember(row *v1.PlacementRow, decided bool, m *member) {
 			row.PreviousRevision = "" // else it may be needed yet
 		}
 	case decided && row.Revision == revision:
-	case revision != p.Revision:
-		// It goes back, or is new and its step is not reached.
-		row.PreviousRevision, row.RevisionTime = "", p.stamp()
-	case !decided:
+	case !decided || revision != p.Revision:
+		// It is new, or goes back.
 		row.PreviousRevision, row.RevisionTime = "", p.stamp()
 	default:
 		row.RevisionTime = p.stamp()
