@@ -18,11 +18,20 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/validation"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v1 "github.com/example/myapp-hub/api/v1"
 	"github.com/example/myapp-hub/test/fleet/fleet"
 )
+
+// Fleet is a hub and its members, however they run: what most expectations need of it.
+type Fleet interface {
+	// Client has all rights on a cluster: fleet.HubName or the name of a member.
+	Client(cluster string) client.Client
+	// Kubeconfig is the path of a kubeconfig with all rights on a cluster.
+	Kubeconfig(cluster string) string
+}
 
 // App is a plain MyApp, changed by the edits.
 func App(namespace, name string, edits ...func(*v1.MyApp)) *v1.MyApp {
@@ -59,26 +68,41 @@ func WithService(app *v1.MyApp) {
 }
 
 // Namespace makes a namespace on the hub.
-func Namespace(t testing.TB, f *fleet.Fleet, name string) {
+func Namespace(t testing.TB, f Fleet, name string) {
 	t.Helper()
-	err := f.Cluster(fleet.HubName).Client().Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}})
+	err := f.Client(fleet.HubName).Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}})
 	if err != nil && !apierrors.IsAlreadyExists(err) {
 		t.Fatalf("creating namespace %s: %v", name, err)
 	}
 }
 
-// Create creates a MyApp on the hub.
-func Create(t testing.TB, f *fleet.Fleet, app *v1.MyApp) {
+// OwnNamespace makes a namespace on the hub that is named after the test.
+func OwnNamespace(t testing.TB, f Fleet) string {
 	t.Helper()
-	if err := f.Cluster(fleet.HubName).Client().Create(t.Context(), app); err != nil {
+	name := strings.Map(func(r rune) rune {
+		if 'a' <= r && r <= 'z' || '0' <= r && r <= '9' {
+			return r
+		}
+		return '-'
+	}, strings.ToLower(t.Name()))
+	// The end of the name is what tells subtests apart.
+	name = strings.Trim(name[max(0, len(name)-validation.DNS1123LabelMaxLength):], "-")
+	Namespace(t, f, name)
+	return name
+}
+
+// Create creates a MyApp on the hub.
+func Create(t testing.TB, f Fleet, app *v1.MyApp) {
+	t.Helper()
+	if err := f.Client(fleet.HubName).Create(t.Context(), app); err != nil {
 		t.Fatalf("creating MyApp %s/%s: %v", app.Namespace, app.Name, err)
 	}
 }
 
 // Edit changes a MyApp on the hub, and tries again on a conflict.
-func Edit(t testing.TB, f *fleet.Fleet, key types.NamespacedName, edit func(*v1.MyApp)) {
+func Edit(t testing.TB, f Fleet, key types.NamespacedName, edit func(*v1.MyApp)) {
 	t.Helper()
-	c := f.Cluster(fleet.HubName).Client()
+	c := f.Client(fleet.HubName)
 	fleet.Eventually(t, 10*time.Second, "editing MyApp "+key.String(), func(ctx context.Context) error {
 		app := &v1.MyApp{}
 		if err := c.Get(ctx, key, app); err != nil {
@@ -90,28 +114,28 @@ func Edit(t testing.TB, f *fleet.Fleet, key types.NamespacedName, edit func(*v1.
 }
 
 // Delete deletes a MyApp on the hub.
-func Delete(t testing.TB, f *fleet.Fleet, key types.NamespacedName) {
+func Delete(t testing.TB, f Fleet, key types.NamespacedName) {
 	t.Helper()
 	app := &v1.MyApp{ObjectMeta: metav1.ObjectMeta{Namespace: key.Namespace, Name: key.Name}}
-	if err := f.Cluster(fleet.HubName).Client().Delete(t.Context(), app); client.IgnoreNotFound(err) != nil {
+	if err := f.Client(fleet.HubName).Delete(t.Context(), app); client.IgnoreNotFound(err) != nil {
 		t.Fatalf("deleting MyApp %s: %v", key, err)
 	}
 }
 
 // Get reads a MyApp from the hub.
-func Get(t testing.TB, f *fleet.Fleet, key types.NamespacedName) *v1.MyApp {
+func Get(t testing.TB, f Fleet, key types.NamespacedName) *v1.MyApp {
 	t.Helper()
 	app := &v1.MyApp{}
-	if err := f.Cluster(fleet.HubName).Client().Get(t.Context(), key, app); err != nil {
+	if err := f.Client(fleet.HubName).Get(t.Context(), key, app); err != nil {
 		t.Fatalf("reading MyApp %s: %v", key, err)
 	}
 	return app
 }
 
 // That waits until a MyApp is as check says.
-func That(t testing.TB, f *fleet.Fleet, timeout time.Duration, key types.NamespacedName, what string, check func(*v1.MyApp) error) {
+func That(t testing.TB, f Fleet, timeout time.Duration, key types.NamespacedName, what string, check func(*v1.MyApp) error) {
 	t.Helper()
-	c := f.Cluster(fleet.HubName).Client()
+	c := f.Client(fleet.HubName)
 	fleet.Eventually(t, timeout, "MyApp "+key.String()+" "+what, func(ctx context.Context) error {
 		app := &v1.MyApp{}
 		if err := c.Get(ctx, key, app); err != nil {
@@ -125,9 +149,9 @@ func That(t testing.TB, f *fleet.Fleet, timeout time.Duration, key types.Namespa
 }
 
 // Member waits until what the hub knows of a member is as check says.
-func Member(t testing.TB, f *fleet.Fleet, timeout time.Duration, name, what string, check func(v1.MemberClusterStatus) error) {
+func Member(t testing.TB, f Fleet, timeout time.Duration, name, what string, check func(v1.MemberClusterStatus) error) {
 	t.Helper()
-	c := f.Cluster(fleet.HubName).Client()
+	c := f.Client(fleet.HubName)
 	fleet.Eventually(t, timeout, "member "+name+" "+what, func(ctx context.Context) error {
 		member := &v1.MemberCluster{}
 		if err := c.Get(ctx, types.NamespacedName{Name: name}, member); err != nil {
@@ -149,7 +173,7 @@ func Measured(s v1.MemberClusterStatus) error {
 }
 
 // Ready waits until a MyApp is Ready on exactly these members with its current spec.
-func Ready(t testing.TB, f *fleet.Fleet, timeout time.Duration, key types.NamespacedName, members ...string) {
+func Ready(t testing.TB, f Fleet, timeout time.Duration, key types.NamespacedName, members ...string) {
 	t.Helper()
 	That(t, f, timeout, key, "is Ready on "+strings.Join(members, ", "), func(app *v1.MyApp) error {
 		return IsReady(app, members...)
@@ -171,8 +195,7 @@ func IsReady(app *v1.MyApp, members ...string) error {
 			return fmt.Errorf("%s is %s", row.Cluster, row.State)
 		}
 	}
-	slices.Sort(members)
-	if !slices.Equal(have, members) {
+	if !slices.Equal(have, slices.Sorted(slices.Values(members))) {
 		return fmt.Errorf("it is on %v, not on %v", have, members)
 	}
 	return nil
@@ -188,10 +211,22 @@ func Row(app *v1.MyApp, member string) *v1.PlacementRow {
 	return nil
 }
 
+// Condition says why a condition of a MyApp is not as wanted.
+func Condition(app *v1.MyApp, kind string, status metav1.ConditionStatus, reason string) error {
+	c := meta.FindStatusCondition(app.Status.Conditions, kind)
+	if c == nil {
+		return fmt.Errorf("there is no condition %s", kind)
+	}
+	if c.Status != status || c.Reason != reason {
+		return fmt.Errorf("%s is %s (%s), not %s (%s)", kind, c.Status, c.Reason, status, reason)
+	}
+	return nil
+}
+
 // Gone waits until a MyApp is gone from the hub and its objects from the members.
-func Gone(t testing.TB, f *fleet.Fleet, timeout time.Duration, key types.NamespacedName, members ...string) {
+func Gone(t testing.TB, f Fleet, timeout time.Duration, key types.NamespacedName, members ...string) {
 	t.Helper()
-	c := f.Cluster(fleet.HubName).Client()
+	c := f.Client(fleet.HubName)
 	fleet.Eventually(t, timeout, "MyApp "+key.String()+" to go", func(ctx context.Context) error {
 		app := &v1.MyApp{}
 		err := c.Get(ctx, key, app)
@@ -208,19 +243,19 @@ func Gone(t testing.TB, f *fleet.Fleet, timeout time.Duration, key types.Namespa
 }
 
 // Objects names the Deployments and Services on a member in a namespace.
-func Objects(t testing.TB, f *fleet.Fleet, member, namespace string, opts ...client.ListOption) []string {
+func Objects(t testing.TB, f Fleet, member, namespace string, opts ...client.ListOption) []string {
 	t.Helper()
 	var names []string
 	opts = append(opts, client.InNamespace(namespace))
 	var deployments appsv1.DeploymentList
-	if err := f.Cluster(member).Client().List(t.Context(), &deployments, opts...); err != nil {
+	if err := f.Client(member).List(t.Context(), &deployments, opts...); err != nil {
 		t.Fatalf("listing Deployments of %s: %v", member, err)
 	}
 	for _, d := range deployments.Items {
 		names = append(names, "Deployment "+d.Namespace+"/"+d.Name)
 	}
 	var services corev1.ServiceList
-	if err := f.Cluster(member).Client().List(t.Context(), &services, opts...); err != nil {
+	if err := f.Client(member).List(t.Context(), &services, opts...); err != nil {
 		t.Fatalf("listing Services of %s: %v", member, err)
 	}
 	for _, s := range services.Items {
@@ -230,10 +265,10 @@ func Objects(t testing.TB, f *fleet.Fleet, member, namespace string, opts ...cli
 }
 
 // Deployment reads an app's Deployment from a member.
-func Deployment(t testing.TB, f *fleet.Fleet, member string, key types.NamespacedName) *appsv1.Deployment {
+func Deployment(t testing.TB, f Fleet, member string, key types.NamespacedName) *appsv1.Deployment {
 	t.Helper()
 	d := &appsv1.Deployment{}
-	if err := f.Cluster(member).Client().Get(t.Context(), key, d); err != nil {
+	if err := f.Client(member).Get(t.Context(), key, d); err != nil {
 		t.Fatalf("reading Deployment %s from %s: %v", key, member, err)
 	}
 	return d

@@ -1,6 +1,8 @@
 package expect
 
 import (
+	"errors"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -10,8 +12,9 @@ import (
 	"github.com/example/myapp-hub/test/fleet/fleet"
 )
 
-// Kubectl runs kubectl against a cluster as its admin, and gives what it prints.
-func Kubectl(t testing.TB, c *fleet.Cluster, stdin string, args ...string) (string, error) {
+// Kubectl runs kubectl with a kubeconfig, and gives what it prints. It is the kubectl of
+// local fleets; where none was built, as nothing else of them is needed, that of PATH.
+func Kubectl(t testing.TB, kubeconfig, stdin string, args ...string) (string, error) {
 	t.Helper()
 	wd, err := os.Getwd()
 	if err != nil {
@@ -22,7 +25,10 @@ func Kubectl(t testing.TB, c *fleet.Cluster, stdin string, args ...string) (stri
 		t.Fatal(err)
 	}
 	path := fleet.Binaries{Root: root, Dir: filepath.Join(root, "bin")}.Path("kubectl")
-	cmd := exec.CommandContext(t.Context(), path, append([]string{"--kubeconfig", c.Kubeconfig()}, args...)...) //nolint:gosec // the kubectl that was built here
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		path = "kubectl"
+	}
+	cmd := exec.CommandContext(t.Context(), path, append([]string{"--kubeconfig", kubeconfig}, args...)...)
 	cmd.Env = append(os.Environ(), "HOME="+t.TempDir())
 	cmd.Stdin = strings.NewReader(stdin)
 	out, err := cmd.CombinedOutput()

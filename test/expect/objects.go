@@ -87,12 +87,12 @@ func Field(object any, path string) (string, error) {
 // Made are the objects of an app on a member by kind and name, without all that
 // differs from one member to the next: what the API server sets, the status, the
 // hub's stamps, and the name of the member, in whose place is MEMBER.
-func Made(ctx context.Context, f *fleet.Fleet, member string, app types.NamespacedName) (map[string]any, error) {
+func Made(ctx context.Context, f Fleet, member string, app types.NamespacedName) (map[string]any, error) {
 	made := map[string]any{}
 	for _, gvk := range Kinds() {
 		list := &unstructured.UnstructuredList{}
 		list.SetGroupVersionKind(gvk)
-		err := f.Cluster(member).Client().List(ctx, list, client.InNamespace(app.Namespace), client.MatchingLabels{v1.LabelApp: app.Name})
+		err := f.Client(member).List(ctx, list, client.InNamespace(app.Namespace), client.MatchingLabels{v1.LabelApp: app.Name})
 		if err != nil {
 			return nil, fmt.Errorf("listing the %ss of %s on %s: %w", gvk.Kind, app, member, err)
 		}

@@ -220,7 +220,7 @@ func TestLostMemberClustersDeleteNothing(t *testing.T) {
 						return fmt.Errorf("%q is not in the message: %s", want, message)
 					}
 				}
-				return condition(a, v1.ConditionReady, "False", v1.ReasonDeleting)
+				return expect.Condition(a, v1.ConditionReady, "False", v1.ReasonDeleting)
 			}
 			expect.That(t, f, soon, p.app, "waits for "+missing, waits)
 			fleet.Consistently(t, untouched, "the wait for "+missing, func(ctx context.Context) error {

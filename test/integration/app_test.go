@@ -122,7 +122,7 @@ func TestPlacementMoves(t *testing.T) {
 		if len(a.Status.Placements) > 0 {
 			return fmt.Errorf("it has rows")
 		}
-		return condition(a, v1.ConditionScheduled, "False", v1.ReasonNoMatch)
+		return expect.Condition(a, v1.ConditionScheduled, "False", v1.ReasonNoMatch)
 	})
 	expect.Delete(t, f, app)
 	expect.Gone(t, f, soon, app, allMembers...)
@@ -173,10 +173,10 @@ func TestPaused(t *testing.T) {
 	})
 	expect.That(t, f, soon, app, "is Paused", func(a *v1.MyApp) error {
 		// No member runs the spec as it is now, so it is not Ready with it.
-		if err := condition(a, v1.ConditionReady, "False", v1.ReasonPaused); err != nil {
+		if err := expect.Condition(a, v1.ConditionReady, "False", v1.ReasonPaused); err != nil {
 			return err
 		}
-		return condition(a, v1.ConditionProgressing, "False", v1.ReasonPaused)
+		return expect.Condition(a, v1.ConditionProgressing, "False", v1.ReasonPaused)
 	})
 	fleet.Consistently(t, 2*time.Second, "nothing changes while paused", func(context.Context) error {
 		for _, m := range members {
@@ -254,7 +254,7 @@ func TestForeignObjectIsNotSeized(t *testing.T) {
 				if row == nil || row.State != v1.PlacementFailed || row.Reason != v1.ReasonNotOwned {
 					return fmt.Errorf("the row is %+v", row)
 				}
-				return condition(a, v1.ConditionStalled, "True", v1.ReasonMemberFailed)
+				return expect.Condition(a, v1.ConditionStalled, "True", v1.ReasonMemberFailed)
 			})
 			if d := expect.Deployment(t, f, member, app); d.Spec.Template.Spec.Containers[0].Image != "mine" || d.Labels[v1.LabelHubID] != "" {
 				t.Errorf("the foreign Deployment was changed: %+v", d.ObjectMeta)
@@ -288,17 +288,4 @@ func TestDeletedObjectComesBack(t *testing.T) {
 			expect.Gone(t, f, soon, app, member)
 		})
 	}
-}
-
-// condition says why a condition is not as wanted.
-func condition(app *v1.MyApp, kind, status, reason string) error {
-	for _, c := range app.Status.Conditions {
-		if c.Type == kind {
-			if string(c.Status) != status || c.Reason != reason {
-				return fmt.Errorf("%s is %s (%s), not %s (%s)", kind, c.Status, c.Reason, status, reason)
-			}
-			return nil
-		}
-	}
-	return fmt.Errorf("there is no condition %s", kind)
 }

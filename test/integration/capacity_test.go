@@ -117,7 +117,7 @@ func TestDivisionByRoom(t *testing.T) {
 			if fmt.Sprint(is) != fmt.Sprint(want) {
 				return fmt.Errorf("it has %v", is)
 			}
-			return condition(a, v1.ConditionReady, "True", v1.ReasonAllReady)
+			return expect.Condition(a, v1.ConditionReady, "True", v1.ReasonAllReady)
 		})
 	}
 	has(room, map[string]int32{"push-1": 6, "push-2": 2})

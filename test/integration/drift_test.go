@@ -114,10 +114,10 @@ func TestDriftIsReported(t *testing.T) {
 			`/spec/template/spec/containers/web/image is "registry.example.com/theirs:1" (set by `+expect.Somebody+`), wanted "registry.example.com/web:1"`)
 	}
 	expect.That(t, f, soon, app, "is not Applied", func(a *v1.MyApp) error {
-		if err := condition(a, v1.ConditionReady, "False", v1.ReasonDrifted); err != nil {
+		if err := expect.Condition(a, v1.ConditionReady, "False", v1.ReasonDrifted); err != nil {
 			return err
 		}
-		return condition(a, v1.ConditionApplied, "False", v1.ReasonDrifted)
+		return expect.Condition(a, v1.ConditionApplied, "False", v1.ReasonDrifted)
 	})
 	settle(t, f, before, members)
 	for _, m := range members {

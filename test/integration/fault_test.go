@@ -60,7 +60,7 @@ func TestPartitionDuringUpdate(t *testing.T) {
 				if row.CurrentReplicas != 1 || a.Status.Summary.Unknown != 1 || a.Status.Summary.UnknownReplicas != 1 {
 					return fmt.Errorf("the last report is not kept or not counted as unknown: %+v %+v", row, a.Status.Summary)
 				}
-				return condition(a, v1.ConditionReady, "Unknown", v1.ReasonMemberUnknown)
+				return expect.Condition(a, v1.ConditionReady, "Unknown", v1.ReasonMemberUnknown)
 			})
 			t.Logf("the silence was noticed %s after the cut", time.Since(cut).Round(time.Millisecond))
 
@@ -140,7 +140,7 @@ func TestDeletionWaitsForMember(t *testing.T) {
 						return fmt.Errorf("the message does not name %s: %s", lost, c.Message)
 					}
 				}
-				return condition(a, v1.ConditionReady, "False", v1.ReasonDeleting)
+				return expect.Condition(a, v1.ConditionReady, "False", v1.ReasonDeleting)
 			})
 			if left := expect.Objects(t, f, lost, app.Namespace); len(left) != 2 {
 				t.Errorf("%s has %v while it is cut off", lost, left)

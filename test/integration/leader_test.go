@@ -31,7 +31,7 @@ func TestLeaderElection(t *testing.T) {
 			return f.Cluster("eu-1").Client().Get(ctx, app, &appsv1.Deployment{})
 		})
 		expect.That(t, f, soon, app, "is applied", func(a *v1.MyApp) error {
-			return condition(a, v1.ConditionApplied, "True", v1.ReasonApplied)
+			return expect.Condition(a, v1.ConditionApplied, "True", v1.ReasonApplied)
 		})
 		t.Logf("%s was on the member after %s", app.Name, time.Since(started).Round(time.Millisecond))
 	}

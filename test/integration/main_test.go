@@ -56,9 +56,7 @@ func sharedFleet(t *testing.T) *fleet.Fleet {
 // namespace makes a namespace of the test's own on the hub.
 func namespace(t *testing.T, f *fleet.Fleet) string {
 	t.Helper()
-	name := strings.ToLower(strings.NewReplacer("/", "-", "_", "-").Replace(t.Name()))
-	expect.Namespace(t, f, name)
-	return name
+	return expect.OwnNamespace(t, f)
 }
 
 func key(namespace, name string) types.NamespacedName {
@@ -68,7 +66,7 @@ func key(namespace, name string) types.NamespacedName {
 // kubectl runs kubectl against a cluster as its admin.
 func kubectl(t *testing.T, c *fleet.Cluster, stdin string, args ...string) (string, error) {
 	t.Helper()
-	return expect.Kubectl(t, c, stdin, args...)
+	return expect.Kubectl(t, c.Kubeconfig(), stdin, args...)
 }
 
 func mustKubectl(t *testing.T, c *fleet.Cluster, stdin string, args ...string) string {

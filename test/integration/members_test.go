@@ -162,7 +162,7 @@ func TestPushCredentialLife(t *testing.T) {
 		if row := expect.Row(a, member); row == nil || row.State != v1.PlacementUnknown {
 			return fmt.Errorf("the row is %+v", row)
 		}
-		return condition(a, v1.ConditionReady, "Unknown", v1.ReasonMemberUnknown)
+		return expect.Condition(a, v1.ConditionReady, "Unknown", v1.ReasonMemberUnknown)
 	})
 	for _, e := range expect.Writes(before.since(t, f, cluster)) {
 		if strings.HasPrefix(e.Verb, "delete") {

@@ -107,7 +107,7 @@ func TestSpreadAndFallback(t *testing.T) {
 		if slices.Sort(on); strings.Join(on, " ") != "pull push" {
 			return fmt.Errorf("it is on %v", on)
 		}
-		return condition(a, v1.ConditionReady, "True", v1.ReasonAllReady)
+		return expect.Condition(a, v1.ConditionReady, "True", v1.ReasonAllReady)
 	})
 
 	expect.Create(t, f, expect.App(ns, groups.Name, placedBy(v1.Placement{
@@ -235,7 +235,7 @@ func TestUnreachableMembersAreLeft(t *testing.T) {
 		if len(a.Status.Placements) != 1 || a.Status.Placements[0].Cluster == "pull-1" {
 			return errors.New("it is not")
 		}
-		return condition(a, v1.ConditionReady, "True", v1.ReasonAllReady)
+		return expect.Condition(a, v1.ConditionReady, "True", v1.ReasonAllReady)
 	})
 	for _, m := range pushMembers {
 		f.Cluster(m).Partition()
@@ -258,7 +258,7 @@ func TestUnreachableMembersAreLeft(t *testing.T) {
 	for _, m := range pushMembers {
 		f.Cluster(m).Heal()
 	}
-	expect.That(t, f, soon, app, "is Ready again", func(a *v1.MyApp) error { return condition(a, v1.ConditionReady, "True", v1.ReasonAllReady) })
+	expect.That(t, f, soon, app, "is Ready again", func(a *v1.MyApp) error { return expect.Condition(a, v1.ConditionReady, "True", v1.ReasonAllReady) })
 	expect.Delete(t, f, app)
 	expect.Gone(t, f, soon, app, allMembers...)
 }
@@ -274,7 +274,7 @@ func TestEditsOfMostMembersAreHeld(t *testing.T) {
 	expect.Edit(t, f, app, func(a *v1.MyApp) { a.Spec.Placement.ClusterNames = []string{"push-1"} })
 	var plan string
 	expect.That(t, f, soon, app, "is held", func(a *v1.MyApp) error {
-		if err := condition(a, v1.ConditionHeld, "True", v1.ReasonAwaitingAck); err != nil {
+		if err := expect.Condition(a, v1.ConditionHeld, "True", v1.ReasonAwaitingAck); err != nil {
 			return err
 		}
 		for _, c := range a.Status.Conditions {

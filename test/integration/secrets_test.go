@@ -208,7 +208,7 @@ func secretMissing(t *testing.T, f *fleet.Fleet, app types.NamespacedName, membe
 				}
 			}
 		}
-		return condition(a, v1.ConditionStalled, "True", v1.ReasonSecretMissing)
+		return expect.Condition(a, v1.ConditionStalled, "True", v1.ReasonSecretMissing)
 	})
 }
 

@@ -155,7 +155,7 @@ func run(t *testing.T, f *fleet.Fleet, stdin string, args ...string) string {
 // apply is kubectl apply.
 func apply(t *testing.T, f *fleet.Fleet, file string) {
 	t.Helper()
-	if out, err := expect.Kubectl(t, f.Cluster(fleet.HubName), file, "apply", "-f", "-"); err != nil {
+	if out, err := expect.Kubectl(t, f.Kubeconfig(fleet.HubName), file, "apply", "-f", "-"); err != nil {
 		t.Fatalf("%v: %s\n%s", err, out, file)
 	}
 }

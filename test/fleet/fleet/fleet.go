@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
 const (
@@ -165,6 +166,12 @@ func (f *Fleet) Cluster(name string) *Cluster {
 	defer f.mu.Unlock()
 	return f.clusters[name]
 }
+
+// Client is that of Cluster(cluster), which must be there.
+func (f *Fleet) Client(cluster string) client.Client { return f.Cluster(cluster).Client() }
+
+// Kubeconfig is that of Cluster(cluster), which must be there.
+func (f *Fleet) Kubeconfig(cluster string) string { return f.Cluster(cluster).Kubeconfig() }
 
 // Clusters returns all clusters, the hub first, then by name.
 func (f *Fleet) Clusters() []*Cluster {
