@@ -17,66 +17,6 @@ const (
 	noticePull = 60 * time.Second
 )
 
-// While a member is cut off, an update reaches the others in normal time, its
-// own row says Unknown with the time of its last report, and when it is back it
-// catches up by itself.
-func TestPartitionDuringUpdate(t *testing.T) {
-	for _, c := range []struct {
-		lost   string
-		others []string
-		notice time.Duration
-	}{
-		{"push-4", []string{"push-1", "pull-1"}, noticePush},
-		{"pull-2", []string{"push-1", "pull-1"}, noticePull},
-	} {
-		t.Run(c.lost, func(t *testing.T) {
-			f := sharedFleet(t)
-			app := key(namespace(t, f), "web")
-			all := append([]string{c.lost}, c.others...)
-			expect.Create(t, f, expect.App(app.Namespace, app.Name, expect.On(all...)))
-			expect.Ready(t, f, soon, app, all...)
-
-			f.Cluster(c.lost).Partition()
-			t.Cleanup(f.Cluster(c.lost).Heal)
-			cut := time.Now()
-			expect.Edit(t, f, app, func(a *v1.MyApp) { a.Spec.Image = "registry.example.com/web:2" })
-			expect.That(t, f, 10*time.Second, app, "is updated on the others", func(a *v1.MyApp) error {
-				for _, m := range c.others {
-					if row := expect.Row(a, m); row.State != v1.PlacementReady || !row.Updated || row.Revision != a.Status.Revision || a.Status.ObservedGeneration != a.Generation {
-						return fmt.Errorf("%s is %s", m, row.State)
-					}
-				}
-				return nil
-			})
-			t.Logf("the others were updated %s after the cut", time.Since(cut).Round(time.Millisecond))
-			if err := expect.IsReady(expect.Get(t, f, app), all...); err == nil {
-				t.Error("the app is Ready although a member has not answered")
-			}
-			expect.That(t, f, c.notice, app, "is Unknown on "+c.lost, func(a *v1.MyApp) error {
-				row := expect.Row(a, c.lost)
-				if row.State != v1.PlacementUnknown || row.LastReportTime == nil {
-					return fmt.Errorf("the row is %+v", row)
-				}
-				if row.CurrentReplicas != 1 || a.Status.Summary.Unknown != 1 || a.Status.Summary.UnknownReplicas != 1 {
-					return fmt.Errorf("the last report is not kept or not counted as unknown: %+v %+v", row, a.Status.Summary)
-				}
-				return expect.Condition(a, v1.ConditionReady, "Unknown", v1.ReasonMemberUnknown)
-			})
-			t.Logf("the silence was noticed %s after the cut", time.Since(cut).Round(time.Millisecond))
-
-			f.Cluster(c.lost).Heal()
-			healed := time.Now()
-			expect.Ready(t, f, soon, app, all...)
-			t.Logf("the member had caught up %s after it was back", time.Since(healed).Round(time.Millisecond))
-			if image := expect.Deployment(t, f, c.lost, app).Spec.Template.Spec.Containers[0].Image; image != "registry.example.com/web:2" {
-				t.Errorf("%s runs %s", c.lost, image)
-			}
-			expect.Delete(t, f, app)
-			expect.Gone(t, f, soon, app, all...)
-		})
-	}
-}
-
 // A member whose API server dies is Unknown and heals; a new app does not go there. An
 // agent lives on then, and must not speak for it.
 func TestCrashedMember(t *testing.T) {
