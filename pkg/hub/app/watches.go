@@ -80,6 +80,9 @@ func Setup(mgr manager.Manager, r *Reconciler, onReport func(func(app types.Name
 	if err := setupQuotas(mgr, r); err != nil {
 		return err
 	}
+	if err := registerMetrics(mgr); err != nil {
+		return err
+	}
 	return mgr.Add(c)
 }
 
