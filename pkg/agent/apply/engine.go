@@ -113,6 +113,7 @@ func New(c Config) *Engine {
 		memory: newMemory(c.Covered),
 	}
 	e.watches.kinds = map[kindKey]kindWatch{}
+	corrections.WithLabelValues(c.Member) // an increase from nothing is none to Prometheus
 	return e
 }
 
