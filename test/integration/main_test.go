@@ -41,7 +41,7 @@ func TestMain(m *testing.M) {
 func sharedFleet(t *testing.T) *fleet.Fleet {
 	t.Helper()
 	return shared.Get(t, func() fleet.Config {
-		cfg := fleet.Config{Webhook: true, HubArgs: []string{"--v=1", fleet.QuickFacts}, AgentArgs: []string{"--v=1", fleet.QuickHeartbeat, fleet.QuickFacts}}
+		cfg := fleet.Config{Webhook: true, AgentMetrics: true, HubArgs: []string{"--v=1", fleet.QuickFacts}, AgentArgs: []string{"--v=1", fleet.QuickHeartbeat, fleet.QuickFacts}}
 		for _, name := range pushMembers {
 			cfg.Members = append(cfg.Members, fleet.MemberConfig{Name: name, Mode: fleet.ModePush, Labels: map[string]string{expect.NameLabel: name, "mode": "push"}})
 		}

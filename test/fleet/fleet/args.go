@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"cmp"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -127,6 +128,7 @@ func hubArgs(p hubParams) []string {
 
 type agentParams struct {
 	member, secret, kubeconfig, healthAddr string
+	metricsAddr                            string // empty: no metrics
 
 	AgentRun
 }
@@ -135,7 +137,7 @@ func agentArgs(p agentParams) []string {
 	return append([]string{
 		"--secret=" + p.secret,
 		"--kubeconfig=" + p.kubeconfig,
-		"--metrics-bind-address=0",
+		"--metrics-bind-address=" + cmp.Or(p.metricsAddr, "0"),
 		"--health-probe-bind-address=" + p.healthAddr,
 		"--log-format=text",
 	}, p.Args...)

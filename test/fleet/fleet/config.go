@@ -82,6 +82,8 @@ type Config struct {
 	NoControllers bool
 	// HubArgs and AgentArgs are added to the command lines.
 	HubArgs, AgentArgs []string
+	// AgentMetrics makes agents serve /metrics, at the MetricsAddr of their processes.
+	AgentMetrics bool
 	// HubEnv is added to the environment of the hub's processes: "GOGC=50".
 	HubEnv []string
 	// HubEtcd gives the hub's API server an etcd of its own, which can be saved

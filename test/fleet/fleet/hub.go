@@ -124,12 +124,14 @@ func (f *Fleet) hubCertificate(name string) (dir string, err error) {
 }
 
 func (f *Fleet) startAgent(ctx context.Context, params agentParams) error {
-	return withPorts(1, func(ports []int) error {
-		health := loopback(ports[0])
-		params.healthAddr = health
+	return withPorts(2, func(ports []int) error {
+		params.healthAddr = loopback(ports[0])
+		if f.cfg.AgentMetrics {
+			params.metricsAddr = loopback(ports[1])
+		}
 		p := f.newProcess(AgentProcess(params.member), "agent", agentArgs(params))
-		p.HealthAddr, p.env = health, params.Env
-		p.ready = httpReady(http.DefaultClient, "http://"+health+"/readyz")
+		p.HealthAddr, p.MetricsAddr, p.env = params.healthAddr, params.metricsAddr, params.Env
+		p.ready = httpReady(http.DefaultClient, "http://"+p.HealthAddr+"/readyz")
 		return p.startReady(ctx)
 	})
 }
