@@ -12,12 +12,14 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+	_ "golang.org/x/crypto/x509roots/fallback" // an image may have no certificates of authorities
 	"k8s.io/client-go/tools/clientcmd"
 
 	v1 "github.com/example/myapp-hub/api/v1"
 	"github.com/example/myapp-hub/pkg/agent"
 	"github.com/example/myapp-hub/pkg/agent/identity"
 	"github.com/example/myapp-hub/pkg/logging"
+	"github.com/example/myapp-hub/pkg/version"
 )
 
 // garbagePercent is how much the heap may grow before garbage is collected, unless
@@ -46,6 +48,7 @@ func command() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:           "agent",
 		Short:         "Runs on its cluster what the hub has put into the cluster's mailbox",
+		Version:       version.String(),
 		Args:          cobra.NoArgs,
 		SilenceUsage:  true,
 		SilenceErrors: true,

@@ -39,6 +39,7 @@ import (
 	"github.com/example/myapp-hub/pkg/agent/mailbox"
 	"github.com/example/myapp-hub/pkg/impersonate"
 	"github.com/example/myapp-hub/pkg/pprof"
+	"github.com/example/myapp-hub/pkg/version"
 )
 
 const (
@@ -141,7 +142,7 @@ func Run(ctx context.Context, o Options) error {
 	if err := setup(mgr, own, o, who); err != nil {
 		return err
 	}
-	o.Log.Info("Starting the agent", "member", who.Member, "namespace", who.Namespace, "hub", who.Server)
+	o.Log.Info("Starting the agent", "version", version.String(), "member", who.Member, "namespace", who.Namespace, "hub", who.Server)
 	return mgr.Start(ctx)
 }
 

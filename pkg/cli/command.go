@@ -12,6 +12,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v1 "github.com/example/myapp-hub/api/v1"
+	"github.com/example/myapp-hub/pkg/version"
 )
 
 // Command is the plugin with its subcommands.
@@ -20,6 +21,7 @@ func Command() *cobra.Command {
 		Use:           "kubectl-myapp",
 		Short:         "See, explain and plan MyApps on a hub, and care for its members",
 		Annotations:   map[string]string{cobra.CommandDisplayNameAnnotation: "kubectl myapp"},
+		Version:       version.String(),
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
