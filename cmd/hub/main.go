@@ -9,11 +9,13 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+	_ "golang.org/x/crypto/x509roots/fallback" // an image may have no certificates of authorities
 	"k8s.io/client-go/tools/clientcmd"
 
 	v1 "github.com/example/myapp-hub/api/v1"
 	"github.com/example/myapp-hub/pkg/hub"
 	"github.com/example/myapp-hub/pkg/logging"
+	"github.com/example/myapp-hub/pkg/version"
 )
 
 func main() {
@@ -33,6 +35,7 @@ func command() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:           "hub",
 		Short:         "Places MyApps on member clusters and gathers their status",
+		Version:       version.String(),
 		Args:          cobra.NoArgs,
 		SilenceUsage:  true,
 		SilenceErrors: true,
@@ -55,8 +58,9 @@ func command() *cobra.Command {
 	f.StringVar(&o.MetricsCertDir, "metrics-cert-dir", "", "directory with tls.crt and tls.key for /metrics; default: a self-signed certificate")
 	f.StringVar(&o.HealthProbeBindAddress, "health-probe-bind-address", ":8081", "address of /healthz and /readyz")
 	f.StringVar(&o.PprofBindAddress, "pprof-bind-address", "", "loopback address of Go's profiles, such as 127.0.0.1:6060; default: off")
-	f.StringVar(&o.WebhookBindAddress, "webhook-bind-address", ":9443", "address of the admission webhook, if --webhook-cert-dir is set")
-	f.StringVar(&o.WebhookCertDir, "webhook-cert-dir", "", "directory with tls.crt and tls.key of the admission webhook; default: no webhook")
+	f.StringVar(&o.WebhookBindAddress, "webhook-bind-address", ":9443", "address of the admission webhook, if one of the next two is set")
+	f.StringVar(&o.WebhookCertDir, "webhook-cert-dir", "", "directory with tls.crt and tls.key of the admission webhook")
+	f.StringVar(&o.WebhookService, "webhook-service", "", "Service of the admission webhook, for which the hub then makes a certificate itself; default: no webhook")
 	f.BoolVar(&o.LeaderElection.Enabled, "leader-elect", true, "let one of several hubs work; it exits when it loses")
 	f.DurationVar(&o.LeaderElection.LeaseDuration, "leader-elect-lease-duration", o.LeaderElection.LeaseDuration, "how long others wait for a silent leader")
 	f.DurationVar(&o.LeaderElection.RenewDeadline, "leader-elect-renew-deadline", o.LeaderElection.RenewDeadline, "how long a leader tries to renew before it gives up")

@@ -27,6 +27,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/metrics/filters"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	ctrlwebhook "sigs.k8s.io/controller-runtime/pkg/webhook"
 	mcmanager "sigs.k8s.io/multicluster-runtime/pkg/manager"
 	mcreconcile "sigs.k8s.io/multicluster-runtime/pkg/reconcile"
 
@@ -35,11 +36,13 @@ import (
 	"github.com/example/myapp-hub/pkg/agent/health"
 	"github.com/example/myapp-hub/pkg/consistency"
 	"github.com/example/myapp-hub/pkg/hub/app"
+	"github.com/example/myapp-hub/pkg/hub/certificate"
 	"github.com/example/myapp-hub/pkg/hub/delivery"
 	"github.com/example/myapp-hub/pkg/hub/measure"
 	"github.com/example/myapp-hub/pkg/hub/members"
 	"github.com/example/myapp-hub/pkg/hub/restore"
 	"github.com/example/myapp-hub/pkg/hub/webhook"
+	"github.com/example/myapp-hub/pkg/version"
 )
 
 // shutdownTimeout is how long requests under way may take when the hub stops.
@@ -84,7 +87,8 @@ func Run(ctx context.Context, o Options) error {
 	if err != nil {
 		return fmt.Errorf("making the members: %w", err)
 	}
-	mgr, err := mcmanager.New(config, provider, managerOptions(o, scheme))
+	keeper := o.keeper()
+	mgr, err := mcmanager.New(config, provider, managerOptions(o, scheme, o.webhookServer(keeper)))
 	if err != nil {
 		return fmt.Errorf("making the manager: %w", err)
 	}
@@ -96,10 +100,10 @@ func Run(ctx context.Context, o Options) error {
 	if err := setup(ctx, mgr, provider, guard, prometheus, id); err != nil {
 		return err
 	}
-	if o.WebhookCertDir != "" {
-		webhook.Register(mgr.GetLocalManager().GetWebhookServer(), health.CheckRule, mgr.GetLocalManager().GetCache())
+	if err := setupWebhook(mgr.GetLocalManager(), o, keeper); err != nil {
+		return err
 	}
-	o.Log.Info("Starting the hub", "hubID", id, "namespace", o.Namespace)
+	o.Log.Info("Starting the hub", "version", version.String(), "hubID", id, "namespace", o.Namespace)
 	return mgr.Start(ctx)
 }
 
@@ -165,7 +169,26 @@ func whoAmI(ctx context.Context, c client.Client) (string, error) {
 	return review.Status.UserInfo.Username, nil
 }
 
-func managerOptions(o Options, scheme *runtime.Scheme) manager.Options {
+// setupWebhook serves the webhook, if it is asked for, and keeps its certificate, if nobody
+// else does.
+func setupWebhook(mgr manager.Manager, o Options, keeper *certificate.Keeper) error {
+	if keeper == nil && o.WebhookCertDir == "" {
+		return nil
+	}
+	webhook.Register(mgr.GetWebhookServer(), health.CheckRule, mgr.GetCache())
+	if err := mgr.AddReadyzCheck("webhook", mgr.GetWebhookServer().StartedChecker()); err != nil {
+		return fmt.Errorf("adding the webhook's readiness check: %w", err)
+	}
+	if keeper == nil {
+		return nil
+	}
+	if err := certificate.Setup(mgr, keeper); err != nil {
+		return err
+	}
+	return mgr.AddReadyzCheck("webhook-certificate", keeper.Check)
+}
+
+func managerOptions(o Options, scheme *runtime.Scheme, webhooks ctrlwebhook.Server) manager.Options {
 	return manager.Options{
 		Scheme: scheme,
 		Logger: o.Log,
@@ -176,7 +199,7 @@ func managerOptions(o Options, scheme *runtime.Scheme) manager.Options {
 			SecureServing:  true,
 			FilterProvider: filters.WithAuthenticationAndAuthorization,
 		},
-		WebhookServer:           o.webhookServer(),
+		WebhookServer:           webhooks,
 		HealthProbeBindAddress:  o.HealthProbeBindAddress,
 		PprofBindAddress:        o.PprofBindAddress,
 		LeaderElection:          o.LeaderElection.Enabled,

@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"crypto/tls"
 	"fmt"
 	"net"
 	"strconv"
@@ -8,9 +9,11 @@ import (
 
 	"github.com/go-logr/logr"
 	"k8s.io/client-go/rest"
+	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/webhook"
 
 	"github.com/example/myapp-hub/pkg/agent/apply"
+	"github.com/example/myapp-hub/pkg/hub/certificate"
 	"github.com/example/myapp-hub/pkg/hub/measure"
 	"github.com/example/myapp-hub/pkg/pprof"
 )
@@ -32,9 +35,13 @@ type Options struct {
 	// Example: :9443
 	WebhookBindAddress string
 	// WebhookCertDir holds tls.crt and tls.key of the webhook; they are read again
-	// when they change. Empty: there is no webhook. A spec that it would refuse is
-	// then admitted, and reported in the status.
+	// when they change.
 	WebhookCertDir string
+	// WebhookService is the Service in Namespace by which the API server reaches the
+	// webhook, if the hub is to keep the certificate by itself: see package certificate.
+	// With neither this nor WebhookCertDir there is no webhook. A spec that it would refuse
+	// is then admitted, and reported in the status. Example: myapp-hub-webhook
+	WebhookService string
 	// HealthProbeBindAddress serves /healthz and /readyz. Example: :8081
 	HealthProbeBindAddress string
 	// FactsInterval is the least time between two reports of what changes on a Push member:
@@ -79,11 +86,24 @@ func (l LeaderElection) margin() time.Duration {
 	return l.LeaseDuration - l.RenewDeadline - l.RetryPeriod
 }
 
-// webhookServer serves the webhook; it is not started unless one is registered.
-func (o Options) webhookServer() webhook.Server {
+// webhookServer serves the webhook; it is not started unless one is registered. A keeper
+// keeps its certificate, if there is one.
+func (o Options) webhookServer(keeper *certificate.Keeper) webhook.Server {
 	host, port, _ := net.SplitHostPort(o.WebhookBindAddress)
 	number, _ := strconv.Atoi(port)
-	return webhook.NewServer(webhook.Options{Host: host, Port: number, CertDir: o.WebhookCertDir})
+	options := webhook.Options{Host: host, Port: number, CertDir: o.WebhookCertDir}
+	if keeper != nil {
+		options.TLSOpts = append(options.TLSOpts, func(c *tls.Config) { c.GetCertificate = keeper.GetCertificate })
+	}
+	return webhook.NewServer(options)
+}
+
+// keeper keeps the webhook's certificate, nil if somebody else does.
+func (o Options) keeper() *certificate.Keeper {
+	if o.WebhookService == "" {
+		return nil
+	}
+	return &certificate.Keeper{Namespace: o.Namespace, Service: o.WebhookService, Clock: clock.RealClock{}}
 }
 
 // Validate refuses options the hub cannot run with, saying what to do.
@@ -100,7 +120,10 @@ func (o Options) Validate() error {
 	if _, err := measure.New(o.Prometheus); err != nil {
 		return err
 	}
-	if o.WebhookCertDir != "" {
+	if o.WebhookCertDir != "" && o.WebhookService != "" {
+		return fmt.Errorf("the webhook's certificate is either in files or kept by the hub: give --webhook-cert-dir or --webhook-service, not both")
+	}
+	if o.WebhookCertDir != "" || o.WebhookService != "" {
 		_, port, err := net.SplitHostPort(o.WebhookBindAddress)
 		if number, numberErr := strconv.Atoi(port); err != nil || numberErr != nil || number < 1 || number > 65535 {
 			return fmt.Errorf("the webhook's address %q is not HOST:PORT with a number: set --webhook-bind-address, for example to :9443", o.WebhookBindAddress)

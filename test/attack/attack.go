@@ -105,4 +105,6 @@ const (
 	Core   = "/api/v1"
 	Roles  = "/apis/rbac.authorization.k8s.io/v1"
 	Leases = "/apis/coordination.k8s.io/v1"
+	// Webhooks are those that API servers ask before they take an object.
+	Webhooks = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations"
 )

@@ -77,6 +77,7 @@ func TestHubOnItsOwnCluster(t *testing.T) {
 		attack.Post(attack.Core+"/namespaces/member-pull-1/serviceaccounts/agent/token", "{}"), attack.Patch(attack.Leases + "/namespaces/member-pull-1/leases/agent"),
 		attack.Get(attack.Ours + "/memberclusters").As("system:admin").Group("system:masters"),
 		attack.Post(attack.Roles+"/namespaces/default/rolebindings", escalation), attack.Post(attack.Roles+"/clusterrolebindings", "{}"), attack.Post(attack.Roles+"/clusterroles", "{}"),
+		attack.Remove(attack.Core + system + "/secrets/myapp-hub-webhook"), attack.Get(attack.Webhooks), attack.Patch(attack.Webhooks + "/other"), attack.Put(attack.Webhooks + "/myapp-hub"), attack.Remove(attack.Webhooks + "/myapp-hub"), attack.Post(attack.Webhooks, "{}"),
 		attack.Get(attack.Core + "/pods"), attack.Get(attack.Core + "/nodes"), attack.Get("/apis/apps/v1/deployments"), attack.Patch("/apis/apiextensions.k8s.io/v1/customresourcedefinitions/works.example.com"),
 	})
 }
@@ -98,15 +99,7 @@ var mayWithSecrets = map[string]string{
 // No rule that is shipped names everything, and those that could be used to get
 // more rights name what they are for.
 func TestRulesNameWhatTheyAllow(t *testing.T) {
-	wd, err := os.Getwd()
-	if err != nil {
-		t.Fatal(err)
-	}
-	root, err := fleet.FindRoot(wd)
-	if err != nil {
-		t.Fatal(err)
-	}
-	files, err := filepath.Glob(filepath.Join(root, "deploy", "rbac", "*.yaml"))
+	files, err := filepath.Glob(filepath.Join(root(t), "deploy", "rbac", "*.yaml"))
 	if err != nil || len(files) < 3 {
 		t.Fatalf("deploy/rbac has %v (%v)", files, err)
 	}
