@@ -6,9 +6,11 @@ MAKEFLAGS += --no-print-directory
 
 TOOL := go tool -modfile=go.tools.mod
 # What `make generate` writes. `make verify` fails if any of it is out of date.
-GENERATED := api deploy/crds docs/reference/api.md
+GENERATED := api deploy/crds deploy/hub.yaml docs/reference/api.md
 # Suites that are too long, or need more than Go, for `make test`.
 LONG_SUITES := /test/(bench|multikind|chaos|placement|property|restore|fleet/fleet)(/|$$)
+# What binaries and images say of themselves.
+VERSION ?= $(shell git describe --tags --always --dirty)
 # Of the chaos suite, what `make test-more` runs in its short form.
 SHORT_CHAOS := ^(TestFaults|TestFlappingMember|TestGivenUpPullMember|TestKills|TestLedger|TestOneWrongAnswer)$$
 
@@ -36,21 +38,37 @@ help: ## Show this list.
 .PHONY: build
 build: ## Build bin/hub, bin/agent and the kubectl plugin bin/kubectl-myapp.
 	@mkdir -p bin
-	CGO_ENABLED=0 go build -trimpath -ldflags='-s -w' -o bin/ ./cmd/hub ./cmd/agent ./cmd/kubectl-myapp
+	CGO_ENABLED=0 go build -trimpath -ldflags='-s -w -X github.com/example/myapp-hub/pkg/version.version=$(VERSION)' -o bin/ ./cmd/hub ./cmd/agent ./cmd/kubectl-myapp
+
+.PHONY: images
+images: ## Build the images of hub and agent into dist/images; PUSH=REPOSITORY pushes them instead.
+	go run ./hack/images -version=$(VERSION) $(if $(PUSH),-push=$(PUSH))
+
+.PHONY: charts
+charts: helm ## Package the charts of hub and agent into dist/charts.
+	bin/helm package deploy/charts/hub deploy/charts/agent --destination dist/charts
 
 .PHONY: clean
 clean: ## Remove what was built here, the control-plane binaries included.
-	rm -rf bin cover.out
+	rm -rf bin dist cover.out
 
 ##@ Code
 
+.PHONY: helm
+helm: ## Build Helm into bin/helm.
+	@mkdir -p bin
+	go build -modfile=go.tools.mod -o bin/helm helm.sh/helm/v4/cmd/helm
+
 .PHONY: generate
-generate: ## Regenerate deepcopy code, CRDs and the API reference.
+generate: helm ## Regenerate deepcopy code, CRDs, plain manifests and the API reference.
 	$(TOOL) controller-gen object paths=./api/...
 	@mkdir -p deploy/crds docs/reference
 	$(TOOL) controller-gen crd paths=./api/... output:crd:artifacts:config=deploy/crds
 	$(TOOL) crd-ref-docs --log-level=ERROR --renderer=markdown --source-path=./api/v1 \
 		--config=docs/reference/config.yaml --output-path=docs/reference/api.md
+	{ echo '# Rendered from charts/hub by `make generate`.'; \
+	bin/helm template myapp-hub deploy/charts/hub --namespace=myapp-hub-system \
+		$(foreach t,deployment networkpolicy webhook monitoring,--show-only=templates/$(t).yaml) 2>/dev/null; } >deploy/hub.yaml
 
 .PHONY: fmt
 fmt: ## Format all Go code (gofmt, goimports).
@@ -85,7 +103,7 @@ test-unit: ## Run the tests that need no cluster.
 
 # Fleets share the machine: one package at a time, and never an old result.
 .PHONY: test-integration
-test-integration: control-plane ## Run the tests of the product on a local fleet of real API servers.
+test-integration: control-plane helm ## Run the tests of the product on a local fleet of real API servers.
 	go test -short -count=1 -p 1 -timeout 20m $(ARGS) $$(go list ./test/... | grep -Ev '$(LONG_SUITES)')
 
 .PHONY: test-more
@@ -134,6 +152,11 @@ cover: ## Show the unit tests' coverage per function.
 	go test -timeout 5m -coverprofile=cover.out $$(go list ./... | grep -Ev '/test(/|$$)')
 	go tool cover -func=cover.out
 
+# The node image is KIND_NODE_IMAGE, or that of kind itself from a registry.
+.PHONY: multikind
+multikind: ## Run the suite on real kind clusters (needs Docker); ARGS='-run TestMultikind/Sample' makes it shorter.
+	go test -count=1 -v -timeout 40m $(ARGS) ./test/multikind
+
 ##@ Benchmarks
 
 .PHONY: bench
@@ -162,6 +185,14 @@ fleet-up: ## Start a local fleet of plain processes; MEMBERS says which members.
 .PHONY: fleet-down
 fleet-down: ## Stop the local fleet.
 	go run ./test/fleet down
+
+.PHONY: multikind-up
+multikind-up: ## Start a fleet of kind clusters (needs Docker); MEMBERS says which members.
+	go run ./test/multikind up $(foreach m,$(MEMBERS),--member $(m))
+
+.PHONY: multikind-down
+multikind-down: ## Delete the fleet of kind clusters.
+	go run ./test/multikind down $(foreach m,$(MEMBERS),--member $(m))
 
 .PHONY: demo
 demo: build ## Start a fleet and put an app on it, with explanations.

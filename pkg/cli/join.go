@@ -33,6 +33,8 @@ const joinExample = `  # On the cluster that joins, with the line from the hub
   kubectl myapp join --token TOKEN
   # Look at it first, or give it to another tool
   kubectl myapp join --token TOKEN --dry-run=client -o yaml
+  # The agent is installed by its chart
+  kubectl myapp join --token TOKEN --secret-only
   # A Push member
   kubectl myapp join --mode push eu-1 --context eu-1 --hub-context hub --labels region=eu`
 
@@ -40,7 +42,8 @@ type joinFlags struct {
 	mode                  string
 	token, dryRun, output string
 	agent                 join.AgentOptions
-	skipAgent, replace    bool
+	skipAgent, secretOnly bool
+	replace               bool
 
 	push   join.PushOptions
 	hub    hubFlags
@@ -73,6 +76,7 @@ func joinCommand(member *hubFlags) *cobra.Command {
 	f.StringVar(&o.agent.Image, "image", "myapp-hub/agent:latest", "image of the agent")
 	f.StringVar(&o.agent.Proxy, "proxy", "", "URL of the HTTP proxy by which the agent reaches the hub; default: none")
 	f.BoolVar(&o.skipAgent, "skip-agent", false, "install account, rights and Secret only; the agent runs elsewhere")
+	f.BoolVar(&o.secretOnly, "secret-only", false, "install the Secret only; the chart of the agent has all else")
 	f.StringVar(&o.agent.TenantServiceAccount, "tenant-service-account", "", "act on this cluster, in each namespace, as the ServiceAccount of this name there; default: with rights for all apps")
 	f.StringVar(&o.dryRun, "dry-run", "none", "none or client; with client nothing is changed, and the objects are printed")
 	f.StringVarP(&o.output, "output", "o", "yaml", "yaml; for --dry-run=client")
@@ -156,12 +160,18 @@ func (o *joinFlags) objects() ([]*unstructured.Unstructured, join.Line, error) {
 		return nil, join.Line{}, fmt.Errorf("--token is missing: give it what kubectl myapp token create NAME has printed on the hub")
 	case o.dryRun != "none" && o.dryRun != "client":
 		return nil, join.Line{}, fmt.Errorf("--dry-run %q is neither none nor client", o.dryRun)
+	case o.skipAgent && o.secretOnly:
+		return nil, join.Line{}, fmt.Errorf("--secret-only leaves out more than --skip-agent: give one of them")
 	case o.output != "yaml":
 		return nil, join.Line{}, fmt.Errorf("--output %q is not yaml", o.output)
 	}
 	line, err := join.ParseLine(o.token)
 	if err != nil {
 		return nil, line, fmt.Errorf("--token cannot be used: %w", err)
+	}
+	if o.secretOnly {
+		objects, err := join.SecretObjects(line)
+		return objects, line, err
 	}
 	objects, err := join.Objects(line, o.agent.TenantServiceAccount)
 	if err != nil || o.skipAgent {

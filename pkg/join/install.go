@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -39,6 +40,15 @@ func Objects(l Line, tenants string) ([]*unstructured.Unstructured, error) {
 	belongsTo(rights, l.Member, "")
 	secret, err := secretOf(l)
 	return append(rights, secret), err
+}
+
+// SecretObjects are what nobody but the plugin can install: the Secret with the join token,
+// and its namespace. The chart of the agent has the rest of Objects.
+func SecretObjects(l Line) ([]*unstructured.Unstructured, error) {
+	objects, err := Objects(l, "")
+	return slices.DeleteFunc(objects, func(o *unstructured.Unstructured) bool {
+		return o.GetKind() != "Namespace" && o.GetKind() != "Secret"
+	}), err
 }
 
 // Rights are the account of a member's mode ("push" or "pull") and what it may do.
