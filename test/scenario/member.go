@@ -67,10 +67,10 @@ func deletedObjectComesBack(t *testing.T, w World) {
 	})
 }
 
-// While a member is cut off, an update reaches the others in normal time, those of its
+// PartitionDuringUpdate: while a member is cut off, an update reaches the others in normal time, those of its
 // mode included, its own row says Unknown with the time of its last report, and when it
 // is back it catches up by itself.
-func partitionDuringUpdate(t *testing.T, w World) {
+func PartitionDuringUpdate(t *testing.T, w World) {
 	onEach(t, w, func(t *testing.T, w World, lost string) {
 		app := w.web(t)
 		expect.Create(t, w.Fleet, w.app(app, expect.On(w.Members...)))

@@ -62,7 +62,7 @@ func All() []Scenario {
 		{"Paused", paused},
 		{"ForeignObjectIsNotSeized", foreignObjectIsNotSeized},
 		{"DeletedObjectComesBack", deletedObjectComesBack},
-		{"PartitionDuringUpdate", partitionDuringUpdate},
+		{"PartitionDuringUpdate", PartitionDuringUpdate},
 	}
 }
 
