@@ -45,8 +45,8 @@ images: ## Build the images of hub and agent into dist/images; PUSH=REPOSITORY p
 	go run ./hack/images -version=$(VERSION) $(if $(PUSH),-push=$(PUSH))
 
 .PHONY: charts
-charts: helm ## Package the charts of hub and agent into dist/charts.
-	bin/helm package deploy/charts/hub deploy/charts/agent --destination dist/charts
+charts: helm ## Package the charts of hub and agent into dist/charts, for the images of VERSION.
+	bin/helm package deploy/charts/hub deploy/charts/agent --app-version=$(VERSION) --destination dist/charts
 
 .PHONY: clean
 clean: ## Remove what was built here, the control-plane binaries included.
@@ -66,9 +66,11 @@ generate: helm ## Regenerate deepcopy code, CRDs, plain manifests and the API re
 	$(TOOL) controller-gen crd paths=./api/... output:crd:artifacts:config=deploy/crds
 	$(TOOL) crd-ref-docs --log-level=ERROR --renderer=markdown --source-path=./api/v1 \
 		--config=docs/reference/config.yaml --output-path=docs/reference/api.md
-	{ echo '# Rendered from charts/hub by `make generate`.'; \
+	@mkdir -p dist
 	bin/helm template myapp-hub deploy/charts/hub --namespace=myapp-hub-system \
-		$(foreach t,deployment networkpolicy webhook monitoring,--show-only=templates/$(t).yaml) 2>/dev/null; } >deploy/hub.yaml
+		$(foreach t,deployment networkpolicy webhook monitoring,--show-only=templates/$(t).yaml) \
+		2> >(grep -v 'symbolic link' >&2) >dist/hub.yaml
+	{ echo '# Rendered from charts/hub by `make generate`.'; cat dist/hub.yaml; } >deploy/hub.yaml
 
 .PHONY: fmt
 fmt: ## Format all Go code (gofmt, goimports).
@@ -192,7 +194,7 @@ multikind-up: ## Start a fleet of kind clusters (needs Docker); MEMBERS says whi
 
 .PHONY: multikind-down
 multikind-down: ## Delete the fleet of kind clusters.
-	go run ./test/multikind down $(foreach m,$(MEMBERS),--member $(m))
+	go run ./test/multikind down
 
 .PHONY: demo
 demo: build ## Start a fleet and put an app on it, with explanations.

@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/example/myapp-hub/pkg/join"
+	"github.com/example/myapp-hub/pkg/version"
 )
 
 // fieldManager is that of what the plugin applies to clusters.
@@ -73,7 +74,7 @@ func joinCommand(member *hubFlags) *cobra.Command {
 	f := cmd.Flags()
 	f.StringVar(&o.mode, "mode", "pull", "pull or push")
 	f.StringVar(&o.token, "token", "", "what kubectl myapp token create has printed; required for pull")
-	f.StringVar(&o.agent.Image, "image", "myapp-hub/agent:latest", "image of the agent")
+	f.StringVar(&o.agent.Image, "image", "myapp-hub/agent:"+version.String(), "image of the agent")
 	f.StringVar(&o.agent.Proxy, "proxy", "", "URL of the HTTP proxy by which the agent reaches the hub; default: none")
 	f.BoolVar(&o.skipAgent, "skip-agent", false, "install account, rights and Secret only; the agent runs elsewhere")
 	f.BoolVar(&o.secretOnly, "secret-only", false, "install the Secret only; the chart of the agent has all else")
@@ -170,6 +171,9 @@ func (o *joinFlags) objects() ([]*unstructured.Unstructured, join.Line, error) {
 		return nil, line, fmt.Errorf("--token cannot be used: %w", err)
 	}
 	if o.secretOnly {
+		if o.agent.Proxy != "" || o.agent.TenantServiceAccount != "" {
+			return nil, line, fmt.Errorf("with --secret-only the agent is its chart's: give the values proxy and tenantServiceAccount to the chart instead of --proxy and --tenant-service-account")
+		}
 		objects, err := join.SecretObjects(line)
 		return objects, line, err
 	}

@@ -72,8 +72,8 @@ func proxyEnv(proxy string) []corev1.EnvVar {
 	}
 }
 
-// Network lets the agent out and nobody in but those who read its metrics. Where the two
-// API servers are is not known to a policy.
+// Network lets the agent out and others in to its metrics only. Where the two API servers
+// are is not known to a policy; name servers listen on port 53, or on 5353 behind a Service.
 func Network(l Line) *networkingv1.NetworkPolicy {
 	agent := Agent(l, AgentOptions{})
 	tcp, udp := corev1.ProtocolTCP, corev1.ProtocolUDP
@@ -85,7 +85,7 @@ func Network(l Line) *networkingv1.NetworkPolicy {
 			PolicyTypes: []networkingv1.PolicyType{networkingv1.PolicyTypeIngress, networkingv1.PolicyTypeEgress},
 			Ingress:     []networkingv1.NetworkPolicyIngressRule{{Ports: []networkingv1.NetworkPolicyPort{{Protocol: &tcp, Port: ptr.To(intstr.FromString("metrics"))}}}},
 			Egress: []networkingv1.NetworkPolicyEgressRule{{Ports: []networkingv1.NetworkPolicyPort{
-				{Protocol: &tcp}, {Protocol: &udp, Port: ptr.To(intstr.FromInt32(53))},
+				{Protocol: &tcp}, {Protocol: &udp, Port: ptr.To(intstr.FromInt32(53))}, {Protocol: &udp, Port: ptr.To(intstr.FromInt32(5353))},
 			}}},
 		},
 	}

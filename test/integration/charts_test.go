@@ -3,6 +3,7 @@ package integration
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"maps"
 	"os/exec"
@@ -184,6 +185,7 @@ func TestChartsRefuse(t *testing.T) {
 		{"hub", []string{"replicas=two"}, "replicas"},
 		{"hub", []string{"webhook.failurePolicy=Maybe"}, "failurePolicy"},
 		{"hub", []string{"image.digest=abc"}, "digest"},
+		{"hub", []string{"resources.limits.memory=1.5Gi"}, "memory"},
 		{"agent", nil, "member"},
 		{"agent", []string{"member=US_1"}, "member"},
 		{"agent", []string{"member=us-1", "token=abc"}, "token"},
@@ -210,16 +212,17 @@ func TestChartSwitches(t *testing.T) {
 		with, without   []string
 		annotatedToKeep bool
 	}{
-		{nil, []string{"CustomResourceDefinition", "ValidatingWebhookConfiguration", "NetworkPolicy", "Secret"}, []string{"PodDisruptionBudget", "ServiceMonitor", "Certificate"}, true},
+		{nil, []string{"ClusterRole myapp-hub-webhook", "CustomResourceDefinition", "ValidatingWebhookConfiguration", "NetworkPolicy", "Secret"}, []string{"PodDisruptionBudget", "ServiceMonitor", "Certificate"}, true},
 		{[]string{"crds.enabled=false", "webhook.enabled=false", "networkPolicy.enabled=false"}, nil, []string{"CustomResourceDefinition", "ValidatingWebhookConfiguration", "NetworkPolicy", "Secret"}, true},
 		{[]string{"crds.keep=false", "replicas=2"}, []string{"PodDisruptionBudget"}, nil, false},
-		{[]string{"webhook.certManager.enabled=true"}, []string{"Certificate", "Issuer"}, []string{"Secret"}, true},
+		{[]string{"webhook.certManager.enabled=true"}, []string{"Certificate", "Issuer"}, []string{"Secret", "ClusterRole myapp-hub-webhook"}, true},
 		{[]string{"webhook.certManager.enabled=true", "webhook.certManager.issuerRef.name=platform"}, []string{"Certificate"}, []string{"Issuer"}, true},
 		{[]string{"monitoring.serviceMonitor.enabled=true", "monitoring.prometheusRule.enabled=true", "monitoring.dashboard.enabled=true"}, []string{"ServiceMonitor", "PrometheusRule", "ConfigMap"}, nil, true},
 	} {
 		kinds := map[string]int{}
 		for _, o := range rendered(t, "hub", c.values...) {
 			kinds[o.GetKind()]++
+			kinds[o.GetKind()+" "+o.GetName()]++
 			if kept := o.GetAnnotations()["helm.sh/resource-policy"] == "keep"; o.GetKind() == "CustomResourceDefinition" && kept != c.annotatedToKeep {
 				t.Errorf("%v: CustomResourceDefinition %s is kept: %t", c.values, o.GetName(), kept)
 			}
@@ -243,10 +246,20 @@ func TestChartSwitches(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, o := range documents(t, out) {
+	elsewhere := documents(t, out)
+	for _, o := range elsewhere {
 		if o.GetNamespace() != "" && o.GetNamespace() != "elsewhere" {
 			t.Errorf("%s %s is in namespace %s", o.GetKind(), o.GetName(), o.GetNamespace())
 		}
+	}
+	names := func(objects []*unstructured.Unstructured) []string { return slices.Sorted(maps.Keys(specs(objects))) }
+	if diff := cmp.Diff(names(rendered(t, "hub")), names(elsewhere)); diff != "" {
+		t.Errorf("in another namespace other objects are installed:\n%s", diff)
+	}
+	if !slices.ContainsFunc(elsewhere, func(o *unstructured.Unstructured) bool {
+		return o.GetName() == "myapp-hub-tenants" && strings.Contains(fmt.Sprint(o.Object), "'myapp-hub-system', 'elsewhere'")
+	}) {
+		t.Error("apps are not kept out of the hub's namespace")
 	}
 }
 
@@ -266,12 +279,12 @@ func TestKustomizationIsTheChart(t *testing.T) {
 	}
 }
 
-// specs are what objects say beside their metadata, by kind and name.
+// specs are what objects say beside their metadata, and where they are, by kind and name.
 func specs(objects []*unstructured.Unstructured) map[string]any {
 	out := map[string]any{}
 	for _, o := range objects {
 		content := maps.Clone(o.Object)
-		delete(content, "metadata")
+		content["metadata"] = o.GetNamespace() // labels differ
 		out[o.GetKind()+" "+o.GetName()] = content
 	}
 	return out

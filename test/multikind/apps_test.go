@@ -53,7 +53,7 @@ func sample(t *testing.T, w world) {
 			t.Errorf("the Service on %s answers %q", m, got)
 		}
 	}
-	w.remove(t, key)
+	w.Remove(t, key)
 }
 
 // fetch asks the Service of an app, from a pod beside it.
@@ -136,7 +136,7 @@ func badRelease(t *testing.T, w world) {
 		}
 		return nil
 	})
-	w.remove(t, app)
+	w.Remove(t, app)
 }
 
 // withProbe has pods be ready when they say so.
@@ -166,7 +166,7 @@ func autoscaler(t *testing.T, w world) {
 			t.Errorf("the autoscaler on %s is %+v", m, hpa.Spec)
 		}
 	}
-	w.remove(t, app)
+	w.Remove(t, app)
 }
 
 // faults has a member's node lose its network and lose its power in the midst of an update,

@@ -61,7 +61,7 @@ func run(ctx context.Context, args []string) error {
 		NodeImage: kindfleet.NodeImage(), Progress: os.Stdout,
 	}
 	if args[0] == "down" {
-		if err := kindfleet.Down(ctx, cfg); err != nil {
+		if err := kindfleet.Down(ctx, os.Stdout); err != nil {
 			return err
 		}
 		return os.RemoveAll(cfg.Dir)

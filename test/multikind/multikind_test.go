@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -36,6 +37,10 @@ const (
 	// the lease for Pull.
 	noticePush = 25 * time.Second
 	noticePull = 100 * time.Second
+	// prompt is less than any silence was ever noticed after.
+	prompt = 8 * time.Second
+	// reserve is time enough for any step and for taking the fleet down.
+	reserve = 8 * time.Minute
 )
 
 // TestMultikind plays all scenarios on one fleet, in an order: what was installed at first
@@ -43,7 +48,7 @@ const (
 // docs/install.md does it all by hand.
 func TestMultikind(t *testing.T) {
 	w := start(t)
-	for _, step := range []struct {
+	steps := []struct {
 		name string
 		run  func(*testing.T, world)
 	}{
@@ -59,17 +64,30 @@ func TestMultikind(t *testing.T) {
 		{"PodsKilled", podsKilled},
 		{"Uninstall", uninstall},
 		{"InstallPage", installPage},
-	} {
-		if !t.Run(step.name, func(t *testing.T) { step.run(t, w) }) && t.Context().Err() != nil {
-			return
-		}
 	}
+	for _, step := range steps {
+		if err := w.mayGoOn(t); err != nil {
+			t.Fatalf("%s and what comes after it is left out: %v", step.name, err)
+		}
+		t.Run(step.name, func(t *testing.T) { step.run(t, w) })
+	}
+}
+
+// mayGoOn says why no further step is begun: somebody has interrupted the suite, or it would
+// have no time to clean up.
+func (w world) mayGoOn(t *testing.T) error {
+	if deadline, ok := t.Deadline(); ok && time.Until(deadline) < reserve {
+		return fmt.Errorf("only %s are left until the deadline", time.Until(deadline).Round(time.Second))
+	}
+	return w.interrupted.Err()
 }
 
 // world is where the suite plays.
 type world struct {
 	*kindfleet.Fleet
 	scenario.World
+	// interrupted ends when somebody has lost patience.
+	interrupted context.Context
 }
 
 // start makes the fleet, and takes it down with the test; nothing is left behind.
@@ -77,11 +95,15 @@ func start(t *testing.T) world {
 	t.Helper()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	t.Cleanup(stop)
+	if err := kindfleet.Check(ctx); err != nil {
+		t.Fatal(err)
+	}
 	root := repository(t)
 	dir, err := os.MkdirTemp("", "multikind-")
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { tidy(t, dir) })
 	cfg := kindfleet.Config{Root: root, Dir: dir, NodeImage: kindfleet.NodeImage(), Progress: os.Stderr}
 	for _, of := range []struct {
 		region string
@@ -100,18 +122,18 @@ func start(t *testing.T) world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { end(t, f, dir) })
+	t.Cleanup(func() { end(t, f) })
 	return world{f, scenario.World{
 		Fleet: f, Push: push, Pull: pull, Members: f.Members(),
 		Images: scenario.Images{First: kindfleet.WebImage(kindfleet.First), Second: kindfleet.WebImage(kindfleet.Second)},
-		Soon:   soon, Prompt: noticePush,
+		Soon:   soon, Prompt: prompt,
 		Notice: map[string]time.Duration{push: noticePush, pull: noticePull},
 		Cut:    cut(f, kindfleet.Faults()[0]),
-	}}
+	}, ctx}
 }
 
 // end takes the fleet down, after its logs were collected if the test has failed.
-func end(t *testing.T, f *kindfleet.Fleet, dir string) {
+func end(t *testing.T, f *kindfleet.Fleet) {
 	ctx := context.Background() // that of the test has ended
 	if t.Failed() {
 		t.Logf("logs are in %s", f.CollectLogs(ctx))
@@ -122,10 +144,24 @@ func end(t *testing.T, f *kindfleet.Fleet, dir string) {
 	if left, err := f.Left(ctx); err != nil || len(left) > 0 {
 		t.Errorf("in Docker there is still %v (%v)", left, err)
 	}
-	if !t.Failed() {
-		if err := os.RemoveAll(dir); err != nil {
-			t.Error(err)
+}
+
+// tidy removes the suite's files, but for the logs of one that has failed.
+func tidy(t *testing.T, dir string) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Error(err)
+	}
+	for _, entry := range entries {
+		if entry.Name() != kindfleet.Logs || !t.Failed() {
+			err = errors.Join(err, os.RemoveAll(filepath.Join(dir, entry.Name())))
 		}
+	}
+	if !t.Failed() {
+		err = errors.Join(err, os.Remove(dir))
+	}
+	if err != nil {
+		t.Error(err)
 	}
 }
 

@@ -30,21 +30,6 @@ func (w world) webIn(t *testing.T, namespace, name string, edits ...func(*v1.MyA
 	return key
 }
 
-// remove deletes an app, and waits until it is gone everywhere.
-func (w world) remove(t *testing.T, app types.NamespacedName) {
-	t.Helper()
-	expect.Delete(t, w.Fleet, app)
-	expect.Gone(t, w.Fleet, w.Soon, app, w.World.Members...)
-}
-
-// runs fails if a member has another image in the app's Deployment.
-func (w world) runs(t *testing.T, member string, app types.NamespacedName, image string) {
-	t.Helper()
-	if has := expect.Deployment(t, w.Fleet, member, app).Spec.Template.Spec.Containers[0].Image; has != image {
-		t.Errorf("the Deployment on %s has image %s, not %s", member, has, image)
-	}
-}
-
 // pods names the pods of a namespace on all members with how often they were restarted, but
 // for those of apps that are left out.
 func (w world) pods(t *testing.T, namespace string, without ...string) []string {

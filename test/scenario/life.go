@@ -73,7 +73,7 @@ func scaleKeepsRevision(t *testing.T, w World) {
 		t.Errorf("revision %s → %s, replicas %d, total %d; want the same revision, 4 and 8",
 			before, after.Status.Revision, after.Status.Replicas, after.Status.Summary.TotalReplicas)
 	}
-	w.remove(t, app)
+	w.Remove(t, app)
 }
 
 // What is dropped from the spec really goes from the members: a field, and an object.
@@ -100,7 +100,7 @@ func droppedFieldsAndObjectsGo(t *testing.T, w World) {
 			t.Errorf("%s still has the Service (%v)", m, err)
 		}
 	}
-	w.remove(t, app)
+	w.Remove(t, app)
 }
 
 // An app that is made again under its name right after it was deleted becomes
@@ -110,7 +110,7 @@ func recreatedApp(t *testing.T, w World) {
 	for i := range 3 {
 		expect.Create(t, w.Fleet, w.app(app, expect.WithService, expect.On(w.pair()...)))
 		expect.Ready(t, w.Fleet, w.Soon, app, w.pair()...)
-		w.remove(t, app)
+		w.Remove(t, app)
 		t.Logf("round %d", i)
 	}
 }

@@ -34,7 +34,7 @@ func foreignObjectIsNotSeized(t *testing.T, w World) {
 			}
 			return expect.Condition(a, v1.ConditionStalled, "True", v1.ReasonMemberFailed)
 		})
-		if err := w.runs(t, member, app, theirs); err != nil {
+		if err := w.Runs(t, member, app, theirs); err != nil {
 			t.Errorf("the foreign Deployment was changed: %v", err)
 		}
 		if d := expect.Deployment(t, w.Fleet, member, app); d.Labels[v1.LabelHubID] != "" {
@@ -63,11 +63,11 @@ func deletedObjectComesBack(t *testing.T, w World) {
 			return nil
 		})
 		expect.Ready(t, w.Fleet, w.Soon, app, member)
-		w.remove(t, app)
+		w.Remove(t, app)
 	})
 }
 
-// PartitionDuringUpdate: while a member is cut off, an update reaches the others in normal time, those of its
+// PartitionDuringUpdate cuts members off, one by one. Meanwhile an update reaches the others in normal time, those of its
 // mode included, its own row says Unknown with the time of its last report, and when it
 // is back it catches up by itself.
 func PartitionDuringUpdate(t *testing.T, w World) {
@@ -109,9 +109,9 @@ func PartitionDuringUpdate(t *testing.T, w World) {
 		healed := time.Now()
 		expect.Ready(t, w.Fleet, w.Soon, app, w.Members...)
 		t.Logf("the member had caught up %s after it was back", time.Since(healed).Round(time.Millisecond))
-		if err := w.runs(t, lost, app, w.Images.Second); err != nil {
+		if err := w.Runs(t, lost, app, w.Images.Second); err != nil {
 			t.Error(err)
 		}
-		w.remove(t, app)
+		w.Remove(t, app)
 	})
 }

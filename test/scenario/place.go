@@ -33,7 +33,7 @@ func placementMoves(t *testing.T, w World) {
 		}
 		return expect.Condition(a, v1.ConditionScheduled, "False", v1.ReasonNoMatch)
 	})
-	w.remove(t, app)
+	w.Remove(t, app)
 }
 
 // A paused app stays as it is on its member; its status and its deletion go on.
@@ -66,11 +66,11 @@ func pausedOn(t *testing.T, w World, on, next string) {
 		if there := expect.Objects(t, w.Fleet, next, app.Namespace); len(there) > 0 {
 			return fmt.Errorf("%s has %v", next, there)
 		}
-		return w.runs(t, on, app, w.Images.First)
+		return w.Runs(t, on, app, w.Images.First)
 	})
 	expect.Edit(t, w.Fleet, app, func(a *v1.MyApp) { a.Spec.Paused = false })
 	expect.Ready(t, w.Fleet, w.Soon, app, next)
 
 	expect.Edit(t, w.Fleet, app, func(a *v1.MyApp) { a.Spec.Paused = true })
-	w.remove(t, app)
+	w.Remove(t, app)
 }

@@ -82,8 +82,8 @@ func (w World) web(t *testing.T) types.NamespacedName {
 	return types.NamespacedName{Namespace: expect.OwnNamespace(t, w.Fleet), Name: "web"}
 }
 
-// remove deletes an app on the hub and waits until it is gone everywhere.
-func (w World) remove(t *testing.T, key types.NamespacedName) {
+// Remove deletes an app on the hub and waits until it is gone everywhere.
+func (w World) Remove(t *testing.T, key types.NamespacedName) {
 	t.Helper()
 	expect.Delete(t, w.Fleet, key)
 	expect.Gone(t, w.Fleet, w.Soon, key, w.Members...)
@@ -99,8 +99,8 @@ func (w World) kubectl(t *testing.T, cluster, stdin string, args ...string) stri
 	return out
 }
 
-// runs says which image a member has in the app's Deployment if it is another.
-func (w World) runs(t *testing.T, member string, key types.NamespacedName, image string) error {
+// Runs says which image a member has in the app's Deployment if it is another.
+func (w World) Runs(t *testing.T, member string, key types.NamespacedName, image string) error {
 	t.Helper()
 	if has := expect.Deployment(t, w.Fleet, member, key).Spec.Template.Spec.Containers[0].Image; has != image {
 		return fmt.Errorf("the Deployment on %s has image %s, not %s", member, has, image)

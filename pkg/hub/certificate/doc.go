@@ -4,8 +4,8 @@
 // The certificate and its authority are in a Secret, which every replica of the hub reads.
 // Whichever finds it missing or near its end makes another: two that do so at once write
 // the same Secret, and one of them loses and takes what the other has written. A replica
-// serves a certificate only when the API server has been told its authority, so that none
-// is served that is not trusted.
+// serves another certificate only some seconds after the API server was told its authority:
+// each API server sees that by a watch of its own.
 //
 // The authority signs one certificate and its key is forgotten: nobody can sign another
 // with it. That is why both are renewed together, and why the authority before stays

@@ -27,6 +27,8 @@ const (
 	// authority.
 	ConfigurationName = "myapp-hub"
 
+	// settle is how long API servers may take to see whom they are to trust.
+	settle = 5 * time.Second
 	// checkInterval is how often an unchanged certificate is looked at.
 	checkInterval = 12 * time.Hour
 )
@@ -48,6 +50,11 @@ type Keeper struct {
 	Log logr.Logger
 
 	serving atomic.Pointer[served]
+	// next is a certificate that is to be served, and since when this replica knows it.
+	next struct {
+		pem   []byte
+		since time.Time
+	}
 }
 
 type served struct {
@@ -72,7 +79,7 @@ func (k *Keeper) Check(*http.Request) error {
 }
 
 // Reconcile has the Secret hold a good certificate, the API server trust it, and this
-// replica serve with it, in this order.
+// replica serve with it, in this order. It is called by one goroutine.
 func (k *Keeper) Reconcile(ctx context.Context, _ reconcile.Request) (reconcile.Result, error) {
 	secret := &corev1.Secret{}
 	key := types.NamespacedName{Namespace: k.Namespace, Name: SecretName}
@@ -87,7 +94,22 @@ func (k *Keeper) Reconcile(ctx context.Context, _ reconcile.Request) (reconcile.
 	if err := k.trust(ctx, secret.Data[authorityKey]); err != nil {
 		return k.missing(err, "ValidatingWebhookConfiguration "+ConfigurationName)
 	}
+	if wait := k.unsettled(secret.Data[corev1.TLSCertKey]); wait > 0 {
+		return reconcile.Result{RequeueAfter: wait}, nil
+	}
 	return reconcile.Result{RequeueAfter: checkInterval}, k.serve(secret.Data)
+}
+
+// unsettled is how long to go on with the certificate before, if there is one.
+func (k *Keeper) unsettled(cert []byte) time.Duration {
+	s := k.serving.Load()
+	if s == nil || bytes.Equal(s.pem, cert) {
+		return 0
+	}
+	if !bytes.Equal(k.next.pem, cert) {
+		k.next.pem, k.next.since = bytes.Clone(cert), k.Clock.Now()
+	}
+	return settle - k.Clock.Since(k.next.since)
 }
 
 // dnsName is how the API server calls the webhook.
@@ -118,7 +140,9 @@ func (k *Keeper) renew(ctx context.Context, secret *corev1.Secret, dnsName strin
 	return nil
 }
 
-// trust tells the API server by whom the webhook's certificate is signed.
+// trust tells the API server by whom the webhook's certificate is signed, if it does not
+// know. A replica that has yet to see a newer certificate leaves what is said of that: the
+// authority before is trusted beside it.
 func (k *Keeper) trust(ctx context.Context, authority []byte) error {
 	configuration := &admissionv1.ValidatingWebhookConfiguration{}
 	if err := k.Client.Get(ctx, types.NamespacedName{Name: ConfigurationName}, configuration); err != nil {
@@ -128,8 +152,9 @@ func (k *Keeper) trust(ctx context.Context, authority []byte) error {
 	same := true
 	for i := range changed.Webhooks {
 		client := &changed.Webhooks[i].ClientConfig
-		same = same && bytes.Equal(client.CABundle, authority)
-		client.CABundle = authority
+		if !bytes.Contains(client.CABundle, first(authority)) {
+			client.CABundle, same = authority, false
+		}
 	}
 	if same {
 		return nil

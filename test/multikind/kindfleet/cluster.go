@@ -52,7 +52,11 @@ func (f *Fleet) create(ctx context.Context, name string, r *Release) error {
 	f.clusters[name] = c
 	f.mu.Unlock()
 	f.say(name, "created")
-	return f.load(ctx, name, append(r.images(), f.webImages()...)...)
+	if err := f.load(ctx, name, append(r.images(), f.webImages()...)...); err != nil {
+		return err
+	}
+	// What docs/install.md has its readers run; nothing here reaches a registry.
+	return f.docker.do(ctx, "exec", node(name), "ctr", "--namespace=k8s.io", "images", "tag", "docker.io/"+WebImage(First), "docker.io/library/"+PublicImage)
 }
 
 // connect makes a client with all rights.

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -22,7 +23,10 @@ import (
 )
 
 // Prefix is what the names of all clusters in Docker begin with.
-const Prefix = "myapp-"
+const Prefix = "myapp-multikind-"
+
+// Logs is the directory, in that of a fleet, with the logs that were collected.
+const Logs = "logs"
 
 // Member is a member cluster that is to be made.
 type Member struct {
@@ -63,7 +67,7 @@ type Fleet struct {
 // are collected and what was made is taken down again.
 func Up(ctx context.Context, cfg Config) (*Fleet, error) {
 	f := newFleet(cfg)
-	if err := f.docker.check(ctx); err != nil {
+	if err := Check(ctx); err != nil {
 		return nil, err
 	}
 	if err := f.up(ctx); err != nil {
@@ -74,6 +78,22 @@ func Up(ctx context.Context, cfg Config) (*Fleet, error) {
 	}
 	f.say("fleet", "ready")
 	return f, nil
+}
+
+// Check says why no fleet can be made: there is no Docker, or there is a fleet already.
+func Check(ctx context.Context) error {
+	var d docker
+	if err := d.check(ctx); err != nil {
+		return err
+	}
+	left, err := d.left(ctx)
+	if err != nil {
+		return err
+	}
+	if len(left) > 0 {
+		return fmt.Errorf("a fleet of kind clusters is there already, or what is left of one (%s): end it with make multikind-down", strings.Join(left, ", "))
+	}
+	return nil
 }
 
 func newFleet(cfg Config) *Fleet {
@@ -124,9 +144,9 @@ func (f *Fleet) up(ctx context.Context) error {
 	return nil
 }
 
-// Down takes down what an earlier process has left running of a fleet.
-func Down(ctx context.Context, cfg Config) error {
-	f := newFleet(cfg)
+// Down takes down what an earlier process has left running, of whatever members.
+func Down(ctx context.Context, progress io.Writer) error {
+	f := newFleet(Config{Progress: progress})
 	if err := f.docker.check(ctx); err != nil {
 		return err
 	}
@@ -142,15 +162,25 @@ func (f *Fleet) names() []string {
 	return names
 }
 
-// Down deletes all clusters of the fleet and their network. What is not there any more is
-// no failure.
+// Down deletes all clusters whose names begin with Prefix, and their network. There is one
+// fleet at a time.
 func (f *Fleet) Down(ctx context.Context) error {
+	clusters, err := f.kind.List()
+	if err != nil {
+		return fmt.Errorf("listing the kind clusters: %w", err)
+	}
 	var errs []error
-	for _, name := range f.names() {
-		f.docker.revive(ctx, node(name))
-		if err := f.kind.Delete(Prefix+name, f.kubeconfigPath(name)); err != nil {
-			errs = append(errs, fmt.Errorf("deleting the kind cluster of %s: %w", name, err))
+	for _, full := range clusters {
+		name, ours := strings.CutPrefix(full, Prefix)
+		if !ours {
+			continue
 		}
+		f.docker.revive(ctx, node(name))
+		if err := f.kind.Delete(full, f.kubeconfigPath(name)); err != nil {
+			errs = append(errs, fmt.Errorf("deleting the kind cluster of %s: %w", name, err))
+			continue
+		}
+		f.say(name, "deleted")
 	}
 	return errors.Join(append(errs, f.docker.removeNetwork(ctx))...)
 }
@@ -160,7 +190,7 @@ func (f *Fleet) Left(ctx context.Context) ([]string, error) { return f.docker.le
 
 // CollectLogs writes what kind collects of all nodes, pods' logs included, and says where.
 func (f *Fleet) CollectLogs(context.Context) string {
-	dir := filepath.Join(f.cfg.Dir, "logs")
+	dir := filepath.Join(f.cfg.Dir, Logs)
 	for _, name := range f.names() {
 		if err := f.kind.CollectLogs(Prefix+name, filepath.Join(dir, name)); err != nil {
 			f.say(name, "not all logs could be collected: "+err.Error())

@@ -42,6 +42,10 @@ const (
 	Broken = "broken"
 )
 
+// PublicImage is the name of an image that everybody can pull. On nodes it is the first
+// version of the web app.
+const PublicImage = "nginx:1.29"
+
 // WebImage is the image of a version of the web app.
 func WebImage(version string) string { return repository + "/web:" + version }
 

@@ -34,11 +34,15 @@ Helm. Takes a dict of: root, file, annotations.
 {{- $root := .root }}
 {{- $annotations := .annotations | default dict }}
 {{- $text := $root.Files.Get .file | replace "namespace: myapp-hub-system" (printf "namespace: %s" $root.Release.Namespace) }}
-{{- if ne $root.Release.Namespace "myapp-hub-system" }}
-{{- $text = $text | replace "'myapp-hub-system'" (printf "'myapp-hub-system', '%s'" $root.Release.Namespace) }}
-{{- end }}
 {{- range $document := splitList "\n---\n" (printf "\n%s" $text) }}
 {{- $object := fromYaml $document }}
+{{- with $object.Error }}{{ fail (printf "%s: %s" $.file .) }}{{ end }}
+{{- if eq ($object.kind | default "") "ValidatingAdmissionPolicy" }}
+{{- /* Wherever the hub is, apps are kept out of its namespace. */}}
+{{- range $object.spec.validations }}
+{{- $_ := set . "expression" (.expression | replace "'myapp-hub-system'" (list "myapp-hub-system" $root.Release.Namespace | uniq | join "', '" | squote)) }}
+{{- end }}
+{{- end }}
 {{- if and $object.kind (ne $object.kind "Namespace") }}
 {{- $metadata := $object.metadata }}
 {{- $_ := set $metadata "labels" (merge (dict) ($metadata.labels | default dict) (fromYaml (include "hub.labels" $root))) }}
