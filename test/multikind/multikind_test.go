@@ -36,7 +36,7 @@ const (
 	// How long the hub may take to notice a silent member: by probes and pings for Push, by
 	// the lease for Pull.
 	noticePush = 25 * time.Second
-	noticePull = 100 * time.Second
+	noticePull = 3*kindfleet.Heartbeat + 15*time.Second
 	// prompt is less than any silence was ever noticed after.
 	prompt = 8 * time.Second
 	// reserve is time enough for any step and for taking the fleet down.

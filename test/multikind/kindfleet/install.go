@@ -22,6 +22,10 @@ import (
 // helmTimeout is how long what a chart installs may take to be ready.
 const helmTimeout = 3 * time.Minute
 
+// Heartbeat is the time between two signs of life of agents. It is shorter than by default:
+// that long, and as long again, a silence of a Pull member takes to be noticed.
+const Heartbeat = 10 * time.Second
+
 // Names of the charts' releases on clusters.
 const (
 	HubRelease   = "myapp-hub"
@@ -59,7 +63,7 @@ func (f *Fleet) InstallHub(ctx context.Context, r *Release) error {
 
 // InstallAgent installs the agent of a release on a member, or upgrades to it.
 func (f *Fleet) InstallAgent(ctx context.Context, member string, r *Release) error {
-	return f.install(ctx, member, AgentRelease, "agent", r, "member="+member)
+	return f.install(ctx, member, AgentRelease, "agent", r, "member="+member, "extraArgs={--heartbeat-interval="+Heartbeat.String()+"}")
 }
 
 // Upgrade gives all clusters the images of a release, and upgrades the hub and then the

@@ -2,7 +2,7 @@
 // anything to configure, and a client for it.
 //
 //	web            serves on port 8080: /ready for probes, everything else says hello
-//	web get URL    prints what is there, and fails if it is not 200
+//	web get URL    prints what is there, once it is 200; fails if it is not within half a minute
 //
 // Built with the version "broken" it is never ready, as a release that does not work.
 package main
@@ -24,6 +24,10 @@ const (
 	port    = ":8080"
 	broken  = "broken"
 	timeout = 5 * time.Second
+
+	// patience is how long the client tries, with pauses in between.
+	patience = 30 * time.Second
+	pause    = 250 * time.Millisecond
 )
 
 func main() {
@@ -31,7 +35,7 @@ func main() {
 	defer stop()
 	run := serve
 	if len(os.Args) == 3 && os.Args[1] == "get" {
-		run = func(ctx context.Context) error { return get(ctx, os.Args[2]) }
+		run = func(ctx context.Context) error { return await(ctx, os.Args[2]) }
 	}
 	if err := run(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, "Error:", err)
@@ -58,6 +62,23 @@ func serve(ctx context.Context) error {
 		return err
 	}
 	return nil
+}
+
+// await gets what is at a URL: name servers and node ports may lag behind a new Service.
+func await(ctx context.Context, url string) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	for {
+		err := get(ctx, url)
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(pause):
+		}
+	}
 }
 
 func get(ctx context.Context, url string) error {
