@@ -29,7 +29,7 @@ func plainAppWithKubectl(t *testing.T, w World) {
 		}
 	}
 	timeout := "--timeout=" + w.Soon.String()
-	manifest := fmt.Sprintf(`{apiVersion: example.com/v1, kind: MyApp, metadata: {name: plain}, spec: {replicas: 3, image: %q}}`, w.Images.First)
+	manifest := fmt.Sprintf(`{"apiVersion": "example.com/v1", "kind": "MyApp", "metadata": {"name": "plain"}, "spec": {"replicas": 3, "image": %q}}`, w.Images.First)
 
 	started := time.Now()
 	kubectl(manifest, "apply", "-f", "-")

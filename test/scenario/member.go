@@ -24,7 +24,7 @@ func foreignObjectIsNotSeized(t *testing.T, w World) {
 	onEach(t, w, func(t *testing.T, w World, member string) {
 		app := w.web(t)
 		theirs := w.Images.Second
-		w.kubectl(t, member, `{apiVersion: v1, kind: Namespace, metadata: {name: `+app.Namespace+`}}`, "apply", "-f", "-")
+		w.kubectl(t, member, `{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "`+app.Namespace+`"}}`, "apply", "-f", "-")
 		w.kubectl(t, member, "", "create", "deployment", "-n", app.Namespace, "web", "--image="+theirs)
 		expect.Create(t, w.Fleet, w.app(app, expect.On(member)))
 		expect.That(t, w.Fleet, w.Soon, app, "is refused", func(a *v1.MyApp) error {
