@@ -46,7 +46,7 @@ images: ## Build the images of hub and agent into dist/images; PUSH=REPOSITORY p
 
 .PHONY: charts
 charts: helm ## Package the charts of hub and agent into dist/charts, for the images of VERSION.
-	bin/helm package deploy/charts/hub deploy/charts/agent --app-version=$(VERSION) --destination dist/charts
+	bin/helm package deploy/charts/hub deploy/charts/agent --app-version=$(VERSION) $(if $(filter v%,$(VERSION)),--version=$(VERSION:v%=%)) --destination dist/charts
 
 .PHONY: clean
 clean: ## Remove what was built here, the control-plane binaries included.

@@ -109,6 +109,11 @@ func (o *joinFlags) runPull(cmd *cobra.Command, member *hubFlags) error {
 			return err
 		}
 	}
+	if !o.secretOnly && !o.skipAgent {
+		if err := join.CheckNoChart(cmd.Context(), c, line); err != nil {
+			return err
+		}
+	}
 	for _, object := range objects {
 		if err := applyAndSay(cmd, c, object); err != nil {
 			return err

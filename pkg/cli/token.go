@@ -57,7 +57,7 @@ func tokenCreateCommand(hub *hubFlags) *cobra.Command {
 			if o.Server, o.CA, err = reachedAt(config, o.Server, caFile); err != nil {
 				return err
 			}
-			o.Reach = config
+			o.Reach, o.Insist = config, cmd.Flags().Changed("server")
 			line, err := join.CreateToken(cmd.Context(), c, o)
 			if err != nil {
 				return err

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"strings"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -105,6 +106,22 @@ func CheckAgent(ctx context.Context, cluster client.Client, l Line) error {
 	// A hub may move or get another authority; one of which nothing is as before is another.
 	if server := string(secret.Data[identity.KeyServer]); server != l.Server && !bytes.Equal(secret.Data[identity.KeyCA], l.CA) {
 		return fmt.Errorf("%w: the agent here has joined the hub at %s, and this token is of the one at %s. Let the cluster leave that hub first; if it is the same hub, add --replace", ErrTaken, server, l.Server)
+	}
+	return nil
+}
+
+// CheckNoChart fails if Helm has installed the agent of a Line: what the plugin would make of
+// it has not the values of its chart.
+func CheckNoChart(ctx context.Context, cluster client.Client, l Line) error {
+	deployment := &appsv1.Deployment{}
+	key := client.ObjectKey{Namespace: Namespace, Name: AgentName(l.Namespace)}
+	if err := cluster.Get(ctx, key, deployment); apierrors.IsNotFound(err) {
+		return nil
+	} else if err != nil {
+		return fmt.Errorf("looking who has installed the agent, Deployment %s: %w", key, err)
+	}
+	if deployment.Labels[v1.LabelManagedBy] == "Helm" {
+		return fmt.Errorf("the agent here is installed by Helm, which keeps its image, rights and arguments: add --secret-only, and restart it with kubectl rollout restart -n %s deployment/%s", key.Namespace, key.Name)
 	}
 	return nil
 }

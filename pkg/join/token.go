@@ -47,6 +47,8 @@ type TokenOptions struct {
 	// hub-endpoint in HubNamespace says, which is made of them if it is not there.
 	Server string
 	CA     []byte
+	// Insist fails if hub-endpoint says another server than Server.
+	Insist bool
 	// Reach is how the hub is reached from here. Default: as Server and CA say.
 	Reach *rest.Config
 	// HubNamespace is the hub's own namespace. Required.
@@ -103,6 +105,9 @@ func ensureEndpoint(ctx context.Context, hub client.Client, o TokenOptions) (*co
 	}
 	if err != nil {
 		return nil, fmt.Errorf("reading or making ConfigMap %s, which says how agents reach the hub: %w", key, err)
+	}
+	if has := endpoint.Data[v1.HubServer]; o.Insist && has != o.Server {
+		return nil, fmt.Errorf("ConfigMap %s says that clusters reach the hub at %s, not at %s: edit it, which those that have joined follow, or leave --server out", key, has, o.Server)
 	}
 	return endpoint, nil
 }

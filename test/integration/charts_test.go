@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -23,6 +24,7 @@ import (
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	v1 "github.com/example/myapp-hub/api/v1"
 	"github.com/example/myapp-hub/pkg/join"
 	"github.com/example/myapp-hub/test/fleet/fleet"
 )
@@ -185,6 +187,9 @@ func TestChartsRefuse(t *testing.T) {
 		{"hub", []string{"webhook.failurePolicy=Maybe"}, "failurePolicy"},
 		{"hub", []string{"image.digest=abc"}, "digest"},
 		{"hub", []string{"resources.limits.memory=1.5Gi"}, "memory"},
+		{"hub", []string{"image.repository=registry.example.com/hub:v1"}, "repository"},
+		{"hub", []string{"prometheus={http://}"}, "prometheus"},
+		{"agent", []string{"member=us-1", "memberNamespace=kube-system"}, "choose a namespace of apps"},
 		{"agent", nil, "member"},
 		{"agent", []string{"member=US_1"}, "member"},
 		{"agent", []string{"member=us-1", "token=abc"}, "token"},
@@ -201,6 +206,60 @@ func TestChartsRefuse(t *testing.T) {
 	}
 	if out, err := helm(t, "template", "x", "agent", "--namespace=elsewhere", "--set=member=us-1"); err == nil || !strings.Contains(out, "add --namespace") {
 		t.Errorf("the agent elsewhere: %v\n%s", err, out)
+	}
+}
+
+// A chart that was fetched without its links installs nothing rather than half of it.
+func TestChartsAreWhole(t *testing.T) {
+	for chart, values := range required {
+		broken := filepath.Join(t.TempDir(), chart)
+		if err := os.CopyFS(broken, os.DirFS(filepath.Join(root(t), "deploy", "charts", chart))); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.RemoveAll(filepath.Join(broken, "files")); err != nil {
+			t.Fatal(err)
+		}
+		args := []string{"template", "x", broken, "--namespace=" + fleet.HubNamespace}
+		for _, v := range values {
+			args = append(args, "--set="+v)
+		}
+		if out, err := helm(t, args...); err == nil || !strings.Contains(out, "the chart is not whole") {
+			t.Errorf("%s: %v\n%s", chart, err, out)
+		}
+	}
+}
+
+// The plugin does not take an agent away from the chart that has installed it, and does not
+// leave a wish for another address of the hub unsaid.
+func TestJoinBesideCharts(t *testing.T) {
+	f := sharedFleet(t)
+	c := f.Client(bare)
+	line := join.Line{Member: "us-1", Namespace: "beside-charts", Server: "https://hub.example.com"}
+	if err := c.Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: join.Namespace}}); err != nil && !apierrors.IsAlreadyExists(err) {
+		t.Fatal(err)
+	}
+	if err := join.CheckNoChart(t.Context(), c, line); err != nil {
+		t.Errorf("there is no agent: %v", err)
+	}
+	agent := join.Agent(line, join.AgentOptions{Image: "myapp-hub/agent:v1"})
+	if err := c.Create(t.Context(), agent); err != nil {
+		t.Fatal(err)
+	}
+	if err := join.CheckNoChart(t.Context(), c, line); err != nil {
+		t.Errorf("the plugin has installed the agent: %v", err)
+	}
+	agent.Labels[v1.LabelManagedBy] = "Helm"
+	if err := c.Update(t.Context(), agent); err != nil {
+		t.Fatal(err)
+	}
+	if err := join.CheckNoChart(t.Context(), c, line); err == nil || !strings.Contains(err.Error(), "add --secret-only") {
+		t.Errorf("Helm has installed the agent: %v", err)
+	}
+	_, err := join.CreateToken(t.Context(), f.Client(fleet.HubName), join.TokenOptions{
+		Member: "beside-charts", TTL: join.ShortestTTL, HubNamespace: fleet.HubNamespace, Insist: true, Server: line.Server, MailboxTimeout: soon,
+	})
+	if err == nil || !strings.Contains(err.Error(), "not at "+line.Server) {
+		t.Errorf("another address of the hub: %v", err)
 	}
 }
 

@@ -26,8 +26,11 @@ app.kubernetes.io/part-of: myapp-hub
 {{- if ne .Release.Namespace "myapp-hub-system" }}
 {{- fail "the agent belongs into namespace myapp-hub-system: add --namespace myapp-hub-system --create-namespace" }}
 {{- end }}
+{{- if has .Values.memberNamespace (list "kube-system" "kube-public" "kube-node-lease" "myapp-hub-system") }}
+{{- fail (printf "memberNamespace %s holds what the cluster or the agent has for itself: choose a namespace of apps" .Values.memberNamespace) }}
+{{- end }}
 {{- if and .Values.tenantServiceAccount .Values.rights.create }}
-{{- fail "an agent that acts as its tenants has other rights: set rights.create to false, and run kubectl myapp join --skip-agent --tenant-service-account" }}
+{{- fail "an agent that acts as its tenants has other rights: set rights.create to false, and run kubectl myapp join --token TOKEN --skip-agent --tenant-service-account NAME first" }}
 {{- end }}
 {{- if and .Values.tenantServiceAccount .Values.memberNamespace }}
 {{- fail "tenantServiceAccount is for whole clusters, and with memberNamespace the member is one namespace: set one of them" }}

@@ -19,7 +19,7 @@ app.kubernetes.io/component: hub
 
 {{/* Nine tenths of the memory limit, in Go's words: before that the hub collects garbage harder. */}}
 {{- define "hub.memoryLimit" -}}
-{{- $limit := dig "limits" "memory" "" .Values.resources | toString }}
+{{- $limit := dig "limits" "memory" "" (.Values.resources | default dict) | toString }}
 {{- if hasSuffix "Gi" $limit }}{{ printf "%dMiB" (div (mul (trimSuffix "Gi" $limit | atoi) 1024 9) 10) }}
 {{- else if hasSuffix "Mi" $limit }}{{ printf "%dMiB" (div (mul (trimSuffix "Mi" $limit | atoi) 9) 10) }}
 {{- end }}
@@ -33,6 +33,7 @@ Helm. Takes a dict of: root, file, annotations.
 {{- define "hub.objects" -}}
 {{- $root := .root }}
 {{- $annotations := .annotations | default dict }}
+{{- if not ($root.Files.Get .file) }}{{ fail "the chart is not whole: its files/ are symbolic links, which the way it was fetched has left out. Use a packaged chart (make charts), or a git clone" }}{{ end }}
 {{- $text := $root.Files.Get .file | replace "namespace: myapp-hub-system" (printf "namespace: %s" $root.Release.Namespace) }}
 {{- range $document := splitList "\n---\n" (printf "\n%s" $text) }}
 {{- $object := fromYaml $document }}
