@@ -12,9 +12,8 @@ import (
 	"github.com/example/myapp-hub/test/fleet/fleet"
 )
 
-// Kubectl runs kubectl with a kubeconfig, and gives what it prints. It is the kubectl of
-// local fleets; where none was built, as nothing else of them is needed, that of PATH.
-func Kubectl(t testing.TB, kubeconfig, stdin string, args ...string) (string, error) {
+// Root is the repository that the test is in.
+func Root(t testing.TB) string {
 	t.Helper()
 	wd, err := os.Getwd()
 	if err != nil {
@@ -24,6 +23,14 @@ func Kubectl(t testing.TB, kubeconfig, stdin string, args ...string) (string, er
 	if err != nil {
 		t.Fatal(err)
 	}
+	return root
+}
+
+// Kubectl runs kubectl with a kubeconfig, and gives what it prints. It is the kubectl of
+// local fleets; where none was built, as nothing else of them is needed, that of PATH.
+func Kubectl(t testing.TB, kubeconfig, stdin string, args ...string) (string, error) {
+	t.Helper()
+	root := Root(t)
 	path := fleet.Binaries{Root: root, Dir: filepath.Join(root, "bin")}.Path("kubectl")
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
 		path = "kubectl"

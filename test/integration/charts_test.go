@@ -26,14 +26,15 @@ import (
 
 	v1 "github.com/example/myapp-hub/api/v1"
 	"github.com/example/myapp-hub/pkg/join"
+	"github.com/example/myapp-hub/test/expect"
 	"github.com/example/myapp-hub/test/fleet/fleet"
 )
 
 // helm runs the Helm that `make helm` has built, in the directory of the charts.
 func helm(t *testing.T, args ...string) (string, error) {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), filepath.Join(root(t), "bin", "helm"), args...) //nolint:gosec // built here
-	cmd.Dir = filepath.Join(root(t), "deploy", "charts")
+	cmd := exec.CommandContext(t.Context(), filepath.Join(expect.Root(t), "bin", "helm"), args...) //nolint:gosec // built here
+	cmd.Dir = filepath.Join(expect.Root(t), "deploy", "charts")
 	cmd.Env = append(cmd.Environ(), "HOME="+t.TempDir())
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
@@ -213,7 +214,7 @@ func TestChartsRefuse(t *testing.T) {
 func TestChartsAreWhole(t *testing.T) {
 	for chart, values := range required {
 		broken := filepath.Join(t.TempDir(), chart)
-		if err := os.CopyFS(broken, os.DirFS(filepath.Join(root(t), "deploy", "charts", chart))); err != nil {
+		if err := os.CopyFS(broken, os.DirFS(filepath.Join(expect.Root(t), "deploy", "charts", chart))); err != nil {
 			t.Fatal(err)
 		}
 		if err := os.RemoveAll(filepath.Join(broken, "files")); err != nil {
@@ -323,7 +324,7 @@ func TestChartSwitches(t *testing.T) {
 
 // Without Helm the same is installed.
 func TestKustomizationIsTheChart(t *testing.T) {
-	out := mustKubectl(t, sharedFleet(t).Cluster(bare), "", "kustomize", filepath.Join(root(t), "deploy"))
+	out := mustKubectl(t, sharedFleet(t).Cluster(bare), "", "kustomize", filepath.Join(expect.Root(t), "deploy"))
 	plain := documents(t, out)
 	c := sharedFleet(t).Client(bare)
 	for _, o := range plain {

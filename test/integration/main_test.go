@@ -3,7 +3,6 @@
 package integration
 
 import (
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -52,20 +51,6 @@ func sharedFleet(t *testing.T) *fleet.Fleet {
 		cfg.Members = append(cfg.Members, fleet.MemberConfig{Name: bare, Mode: fleet.ModePush, Bare: true, Unjoined: true})
 		return cfg
 	})
-}
-
-// root is the repository.
-func root(t *testing.T) string {
-	t.Helper()
-	wd, err := os.Getwd()
-	if err != nil {
-		t.Fatal(err)
-	}
-	root, err := fleet.FindRoot(wd)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return root
 }
 
 // namespace makes a namespace of the test's own on the hub.

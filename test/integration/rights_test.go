@@ -20,6 +20,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/example/myapp-hub/test/attack"
+	"github.com/example/myapp-hub/test/expect"
 	"github.com/example/myapp-hub/test/fleet/fleet"
 )
 
@@ -99,7 +100,7 @@ var mayWithSecrets = map[string]string{
 // No rule that is shipped names everything, and those that could be used to get
 // more rights name what they are for.
 func TestRulesNameWhatTheyAllow(t *testing.T) {
-	files, err := filepath.Glob(filepath.Join(root(t), "deploy", "rbac", "*.yaml"))
+	files, err := filepath.Glob(filepath.Join(expect.Root(t), "deploy", "rbac", "*.yaml"))
 	if err != nil || len(files) < 3 {
 		t.Fatalf("deploy/rbac has %v (%v)", files, err)
 	}

@@ -12,6 +12,7 @@ import (
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/intstr"
@@ -36,7 +37,7 @@ func scenarios(t *testing.T, w world) {
 // sample is deploy/samples/web.yaml with an image that is there: its pods run, and its
 // Service answers in each cluster.
 func sample(t *testing.T, w world) {
-	text, err := os.ReadFile(filepath.Join(repository(t), "deploy", "samples", "web.yaml"))
+	text, err := os.ReadFile(filepath.Join(expect.Root(t), "deploy", "samples", "web.yaml"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -153,7 +154,7 @@ func withProbe(app *v1.MyApp) {
 func autoscaler(t *testing.T, w world) {
 	app := w.web(t, func(a *v1.MyApp) {
 		a.Spec.Replicas = nil
-		a.Spec.Resources = &corev1.ResourceRequirements{Requests: corev1.ResourceList{corev1.ResourceCPU: quantity("10m")}}
+		a.Spec.Resources = &corev1.ResourceRequirements{Requests: corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("10m")}}
 		a.Spec.Autoscaling = &v1.Autoscaling{MinReplicas: ptr.To[int32](2), MaxReplicas: 4, TargetCPUUtilization: ptr.To[int32](70)}
 	})
 	for _, m := range w.World.Members {

@@ -13,7 +13,9 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 
 	v1 "github.com/example/myapp-hub/api/v1"
+	"github.com/example/myapp-hub/test/expect"
 	"github.com/example/myapp-hub/test/fleet/fleet"
+	"github.com/example/myapp-hub/test/multikind/kindfleet"
 )
 
 // printedToken finds the join token that a command has printed.
@@ -23,7 +25,7 @@ var printedToken = regexp.MustCompile(`--token (\S+)`)
 // left by the hub that was there.
 func installPage(t *testing.T, w world) {
 	w.forget(t)
-	page, err := os.ReadFile(filepath.Join(repository(t), "docs", "install.md"))
+	page, err := os.ReadFile(filepath.Join(expect.Root(t), "docs", "install.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -38,7 +40,7 @@ func installPage(t *testing.T, w world) {
 		}
 		started := time.Now()
 		cmd := exec.CommandContext(t.Context(), "bash", "-euo", "pipefail", "-c", command) //nolint:gosec // what the page says
-		cmd.Dir, cmd.Env = repository(t), env
+		cmd.Dir, cmd.Env = expect.Root(t), env
 		out, err := cmd.CombinedOutput()
 		if err != nil {
 			t.Fatalf("docs/install.md: $ %s\n%s\n%v", command, out, err)
@@ -92,7 +94,7 @@ func (w world) forget(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if _, err := w.Helm(t.Context(), w.Pull, "uninstall", "myapp-agent", "--wait"); err != nil {
+	if _, err := w.Helm(t.Context(), w.Pull, "uninstall", kindfleet.AgentRelease, "--wait"); err != nil {
 		t.Fatal(err)
 	}
 	w.uninstallHub(t)

@@ -15,7 +15,6 @@ import (
 
 	v1 "github.com/example/myapp-hub/api/v1"
 	"github.com/example/myapp-hub/test/expect"
-	"github.com/example/myapp-hub/test/fleet/fleet"
 	"github.com/example/myapp-hub/test/multikind/kindfleet"
 	"github.com/example/myapp-hub/test/scenario"
 )
@@ -98,7 +97,7 @@ func start(t *testing.T) world {
 	if err := kindfleet.Check(ctx); err != nil {
 		t.Fatal(err)
 	}
-	root := repository(t)
+	root := expect.Root(t)
 	dir, err := os.MkdirTemp("", "multikind-")
 	if err != nil {
 		t.Fatal(err)
@@ -183,19 +182,6 @@ func cut(f *kindfleet.Fleet, fault kindfleet.Fault) func(*testing.T, string) fun
 			}
 		}
 	}
-}
-
-func repository(t *testing.T) string {
-	t.Helper()
-	wd, err := os.Getwd()
-	if err != nil {
-		t.Fatal(err)
-	}
-	root, err := fleet.FindRoot(wd)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return root
 }
 
 // previous is the commit whose release is upgraded from.

@@ -6,7 +6,6 @@ import (
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -54,5 +53,3 @@ func (w world) pods(t *testing.T, namespace string, without ...string) []string 
 	slices.Sort(names)
 	return names
 }
-
-func quantity(text string) resource.Quantity { return resource.MustParse(text) }

@@ -121,12 +121,8 @@ func (f *Fleet) up(ctx context.Context) error {
 	if err := f.docker.createNetwork(ctx); err != nil {
 		return err
 	}
-	names := []string{fleet.HubName}
-	for _, m := range f.cfg.Members {
-		names = append(names, m.Name)
-	}
 	group, creating := errgroup.WithContext(ctx)
-	for _, name := range names {
+	for _, name := range f.names() {
 		group.Go(func() error { return f.create(creating, name, first) })
 	}
 	if err := group.Wait(); err != nil {
